@@ -1,0 +1,1 @@
+"""Run a picklable function over samples: inline or in processes, in order, a bounded number in flight."""

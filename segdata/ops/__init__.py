@@ -1,0 +1,1 @@
+"""The data steps: per sample, and per data set."""

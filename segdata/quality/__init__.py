@@ -1,0 +1,1 @@
+"""Measures of how good masks are: arrays in, numbers out."""
