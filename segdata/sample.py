@@ -6,7 +6,7 @@ metadata.jsonl about ten times as fast.
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
@@ -66,23 +66,33 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
 
 def key_of(file_name: str) -> str:
-    """Give the key of a file name: its POSIX relative path without suffix.
+    r"""Give the key of a file name: its POSIX relative path without suffix.
 
     Raises `SampleError` for an absolute path, a drive, an empty name, or one with ``..``: a key becomes part of
     the path of an output, which must stay inside the output folder.
 
-    >>> key_of("shoot 1/0001.jpg"), key_of("a\\\\b.png")
+    >>> key_of("shoot 1/0001.jpg"), key_of("a\\b.png")
     ('shoot 1/0001', 'a/b')
     """
-    path = PurePosixPath(file_name.replace("\\", "/"))
-    unsafe = path.is_absolute() or PureWindowsPath(file_name).drive or ".." in path.parts or "\0" in file_name
-    if unsafe or not path.name:
-        raise SampleError(
-            "unsafe-name",
-            f"the file name {file_name!r} is not a relative path inside the data set",
-            "rename it to one without '..', drive or leading '/'",
-        )
-    return path.with_suffix("").as_posix()
+    name = file_name.replace("\\", "/")
+    drive = name[1:2] == ":"
+    if name.startswith("/") or drive or "\0" in name or ".." in name.split("/"):
+        raise _unsafe(file_name)
+    if "//" in name or "./" in name:
+        name = PurePosixPath(name).as_posix()
+    folder, slash, last = name.rpartition("/")
+    stem, dot, _ = last.rpartition(".")
+    if last in ("", "."):
+        raise _unsafe(file_name)
+    return folder + slash + (stem if dot and stem.strip(".") else last)
+
+
+def _unsafe(file_name: str) -> SampleError:
+    return SampleError(
+        "unsafe-name",
+        f"the file name {file_name!r} is not a relative path inside the data set",
+        "rename it to one without '..', drive or leading '/'",
+    )
 
 
 def encode(value: Any) -> bytes:

@@ -1,0 +1,184 @@
+"""A data set: a folder with metadata.jsonl, one row a sample, beside images/, masks/, edges/ and so on."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from segdata.errors import InputError
+from segdata.files import part_of, storage_error
+from segdata.pixels import IMAGE_SUFFIXES
+from segdata.sample import Sample, encode, key_of
+
+METADATA = "metadata.jsonl"
+OUTCOMES = "outcomes.jsonl"
+
+Row = dict[str, Any]
+
+
+class _Named(msgspec.Struct, gc=False):
+    key: str | None = None
+    file_name: str | None = None
+
+
+class Dataset:
+    """A folder that holds a data set. Iterating gives its samples in order, reading the file as it goes.
+
+    Raises `InputError` that names the folder if there is no metadata.jsonl in it, and on iteration the line of a row
+    that cannot be read.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        self.metadata = self.root / METADATA
+        if not self.metadata.is_file():
+            hint = f"give a folder with {METADATA}, such as merge-coco writes"
+            if any(self.root.glob(f".{METADATA}.*.part")):
+                hint = "the command that makes it was interrupted: run that again to finish it"
+            raise InputError(f"{self.root} is not a data set", hint)
+
+    def __iter__(self) -> Iterator[Sample]:
+        for number, line in enumerate(self.lines(), start=1):
+            try:
+                yield msgspec.json.decode(line, type=Sample)
+            except msgspec.DecodeError as error:
+                raise self._bad_row(number, error) from error
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.lines())
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the rows as they stand in the file, without the newline."""
+        with self.metadata.open("rb") as file:
+            for line in file:
+                if line.strip():
+                    yield line.rstrip(b"\r\n")
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows as dictionaries, with columns that segdata does not know; each has a `key`."""
+        for number, line in enumerate(self.lines(), start=1):
+            try:
+                row = msgspec.json.decode(line, type=dict[str, Any])
+            except msgspec.DecodeError as error:
+                raise self._bad_row(number, error) from error
+            row.setdefault("key", _key_in(row.get("file_name")))
+            if not isinstance(row["key"], str):
+                raise self._bad_row(number, "it has no key and no file_name")
+            yield row
+
+    def rewrite(self, rows: Iterator[Row]) -> None:
+        """Put new rows in the place of the old ones, in one step."""
+        write_lines(self.metadata, map(encode, rows))
+
+    def _bad_row(self, number: int, error: object) -> InputError:
+        return InputError(f"{self.metadata}, line {number}, cannot be read ({error})", "mend or remove that line")
+
+
+def _key_in(file_name: object) -> str | None:
+    return key_of(file_name).removeprefix("images/") if isinstance(file_name, str) else None
+
+
+def write_lines(path: Path, lines: Iterator[bytes]) -> None:
+    """Write lines to a file in one step. Raises `StorageError` when the place takes no more."""
+    part = part_of(path)
+    try:
+        with part.open("wb") as file:
+            file.writelines(line + b"\n" for line in lines)
+        part.replace(path)
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+class RowIndex:
+    """Finds the row of a key in a .jsonl file; of several rows with one key the last. 16 bytes of memory a row.
+
+    A last line without newline, as a killed run leaves it, is not counted; `size` is where the whole lines end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        hashes, offsets = [], []
+        if path.exists():
+            with path.open("rb") as file:
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    key = self._key(line)
+                    if key is not None:
+                        hashes.append(hash_key(key))
+                        offsets.append(self.size)
+                    self.size += len(line)
+        order = np.argsort(np.array(hashes, np.uint64), kind="stable")
+        self._hashes = np.array(hashes, np.uint64)[order]
+        self._offsets = np.array(offsets, np.int64)[order]
+        self._file = path.open("rb") if len(order) else None
+
+    @staticmethod
+    def _key(line: bytes) -> str | None:
+        try:
+            named = msgspec.json.decode(line, type=_Named)
+        except msgspec.DecodeError:
+            return None
+        return named.key if named.key is not None else _key_in(named.file_name)
+
+    def find(self, key: str) -> tuple[int, bytes] | None:
+        """Give the offset of a key's row and the row without the newline."""
+        place = int(np.searchsorted(self._hashes, np.uint64(hash_key(key)), side="right")) - 1
+        if self._file is None or place < 0 or self._hashes[place] != hash_key(key):
+            return None
+        offset = int(self._offsets[place])
+        self._file.seek(offset)
+        line = self._file.readline().rstrip(b"\n")
+        return (offset, line) if self._key(line) == key else None
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def offsets(self) -> list[int]:
+        """Give the offsets of all rows, in the order of the file."""
+        return sorted(self._offsets.tolist())
+
+    def without(self, hashes: array[int]) -> Iterator[bytes]:
+        """Yield the rows whose key's hash is not among `hashes`."""
+        if self._file is None:
+            return
+        for offset in self._offsets[~np.isin(self._hashes, np.array(hashes, np.uint64))]:
+            self._file.seek(int(offset))
+            yield self._file.readline().rstrip(b"\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+
+def hash_key(key: str) -> int:
+    """Hash a key to 64 bits."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little")
+
+
+def find_images(folder: str | Path) -> dict[str, Path]:
+    """Find the image files in a folder and the folders in it: key to path, sorted by key. Hidden files are left out.
+
+    Raises `InputError` that names both files when two differ only in their suffix, and when there is no such folder.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f"{root} is not a folder", "check the path")
+    found: dict[str, Path] = {}
+    for path in sorted(root.rglob("*")):
+        relative = path.relative_to(root)
+        if path.suffix.lower() not in IMAGE_SUFFIXES or any(part.startswith(".") for part in relative.parts):
+            continue
+        key = key_of(relative.as_posix())
+        if key in found:
+            raise InputError(f"{found[key]} and {path} differ only in their suffix", "rename or remove one of them")
+        found[key] = path
+    return dict(sorted(found.items()))

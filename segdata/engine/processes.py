@@ -1,0 +1,144 @@
+"""The engine that runs batches of tasks in a pool of processes on this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing.connection import wait
+from typing import Generic
+
+from segdata.engine.base import Lost, R, T
+from segdata.errors import InputError
+
+_BATCH = 16
+_BATCHES_A_WORKER = 3
+
+
+class Processes:
+    """Run tasks in `workers` processes, started afresh (spawn), so that it works alike on every system.
+
+    At most 48 tasks a worker are in flight, so memory does not depend on how many there are. A worker that dies
+    (killed, out of memory) is replaced and its tasks are run again, each alone; the one that ends a worker a second
+    time comes back as `Lost`, and the rest goes on. Workers end when the process that started them is gone. With no
+    more than one batch of tasks no process is started.
+
+    Scripts that use this guard their entry with ``if __name__ == "__main__":``, as multiprocessing asks.
+    Raises `InputError` for fewer than one worker, or when no worker can be started.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = os.cpu_count() or 1 if workers is None else workers
+        if self.workers < 1:
+            raise InputError(f"{self.workers} workers cannot do anything", "ask for one or more")
+
+    def map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R | Lost[T]]:
+        """Yield the result of each task in the order of the tasks."""
+        remaining = iter(tasks)
+        first = list(islice(remaining, _BATCH))
+        if len(first) < _BATCH or self.workers == 1:
+            yield from map(function, first)
+            yield from map(function, remaining)
+            return
+        with _Pool(self.workers, function) as pool:
+            waiting = deque([(first, pool.submit(first))])
+            while waiting:
+                while len(waiting) < self.workers * _BATCHES_A_WORKER and (batch := list(islice(remaining, _BATCH))):
+                    waiting.append((batch, pool.submit(batch)))
+                batch, future = waiting.popleft()
+                try:
+                    yield from future.result()
+                except BrokenProcessPool:
+                    yield from pool.run_alone(batch)
+                    waiting = deque((batch, _rerun(pool, batch, future)) for batch, future in waiting)
+
+
+def _rerun(pool: _Pool[T, R], batch: list[T], future: Future[list[R]]) -> Future[list[R]]:
+    """Submit a batch again unless it was done before its pool broke."""
+    return future if future.done() and future.exception() is None else pool.submit(batch)
+
+
+class _Pool(Generic[T, R]):
+    """A process pool that is started again after it broke."""
+
+    def __init__(self, workers: int, function: Callable[[T], R]) -> None:
+        self.workers = workers
+        self.function = function
+        self.worked = False
+        self.executor = self._start()
+
+    def _start(self) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(self.workers, context, initializer=_prepare_worker)
+
+    def __enter__(self) -> _Pool[T, R]:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.executor.shutdown()
+            return
+        processes = list((self.executor._processes or {}).values())
+        self.executor.shutdown(wait=False, cancel_futures=True)
+        for process in processes:  # do not wait for what nobody will collect
+            process.terminate()
+
+    def submit(self, batch: list[T]) -> Future[list[R]]:
+        try:
+            return self.executor.submit(_run_batch, self.function, batch)
+        except BrokenProcessPool:
+            self.executor.shutdown(wait=False)
+            self.executor = self._start()
+            return self.executor.submit(_run_batch, self.function, batch)
+
+    def run_alone(self, batch: list[T]) -> Iterator[R | Lost[T]]:
+        """Run the tasks of a batch one at a time with nothing else in flight, to tell which of them is fatal."""
+        self.executor.shutdown(wait=False)
+        self.executor = self._start()
+        for task in batch:
+            try:
+                [result] = self.submit([task]).result()
+                self.worked = True
+                yield result
+            except BrokenProcessPool as error:
+                if not self.worked and not self._can_work():
+                    raise InputError(
+                        "worker processes end as soon as they start",
+                        'in a script, put the call under if __name__ == "__main__":, or use one worker',
+                    ) from error
+                yield Lost(task)
+
+    def _can_work(self) -> bool:
+        try:
+            self.executor = self._start()
+            self.executor.submit(os.getpid).result()
+        except BrokenProcessPool:
+            return False
+        self.worked = True
+        return True
+
+
+def _run_batch(function: Callable[[T], R], batch: list[T]) -> list[R]:
+    return [function(task) for task in batch]
+
+
+def _prepare_worker() -> None:
+    import cv2  # noqa: PLC0415 - this module is imported where no picture is read
+
+    cv2.setNumThreads(1)  # the workers fill the cores
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    """End this process when its parent is gone, even if the parent was killed."""
+    wait([sentinel])
+    os._exit(1)

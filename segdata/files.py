@@ -1,0 +1,71 @@
+"""Files written so that a reader sees the old content or the new, never a part of it."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+from segdata.errors import SampleError, StorageError
+
+_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+
+
+def part_of(path: Path) -> Path:
+    """Name the file that `path` is written as before it is renamed.
+
+    The name is the same in every run, so that what a killed run leaves behind is replaced by the next one.
+    """
+    return path.with_name(f".{path.name}.part")
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write `data` to `path` in one step, making its folders; a file that holds the same bytes is left alone.
+
+    Raises `StorageError` when the place takes no more (full, read-only, no permission), and `SampleError`
+    (``cannot-write``) when this name alone cannot be written.
+    """
+    part = part_of(path)
+    try:
+        if path.exists() and path.stat().st_size == len(data) and path.read_bytes() == data:
+            return  # replacing a file costs four times what reading it does
+        try:
+            part.write_bytes(data)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(data)
+        part.replace(path)
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def storage_error(path: Path, error: OSError) -> StorageError | SampleError:
+    """Say in one sentence why `path` cannot be written."""
+    what = f"{path} cannot be written ({os.strerror(error.errno) if error.errno else error})"
+    if error.errno in _FATAL:
+        return StorageError(what, "make room or choose another folder, and run the same command again to go on")
+    return SampleError("cannot-write", what)
+
+
+def read_file(path: Path) -> bytes:
+    """Read a sample's file. Raises `SampleError` (``missing-file``, ``unreadable-file``) that names it."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise SampleError("missing-file", f"{path} does not exist") from error
+    except OSError as error:
+        raise SampleError("unreadable-file", f"{path} cannot be read ({error.strerror})") from error
+
+
+def fingerprint(*parts: bytes) -> str:
+    """Hash what an output was made from, to tell in a later run whether it would come out the same.
+
+    >>> fingerprint(b"a", b"bc") != fingerprint(b"ab", b"c")
+    True
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()

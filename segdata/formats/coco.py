@@ -1,0 +1,321 @@
+"""COCO annotation files (instances and person_keypoints), read image by image with flat memory.
+
+Opening a file finds where each image's record and annotations lie: 36 bytes of memory an image and 12 an annotation.
+The records themselves are parsed when an image is asked for, by whichever process asks. Format:
+https://cocodataset.org/#format-data
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from segdata.errors import InputError, SampleError
+from segdata.formats.json_spans import Block, integers, scan
+from segdata.sample import key_of
+
+
+class CocoImage(msgspec.Struct, frozen=True, gc=False):
+    """The record of one image. `width` and `height` in pixels; `license` is an id of the file's licences."""
+
+    id: int
+    file_name: str
+    width: Annotated[int, msgspec.Meta(ge=1)]
+    height: Annotated[int, msgspec.Meta(ge=1)]
+    license: int | None = None
+    coco_url: str | None = None
+    flickr_url: str | None = None
+
+
+class CocoAnnotation(msgspec.Struct, frozen=True, gc=False):
+    """One annotation; `segmentation` is polygons or run lengths, `keypoints` a flat list x, y, visibility, ..."""
+
+    id: int
+    image_id: int
+    category_id: int
+    segmentation: Any = None
+    bbox: tuple[float, float, float, float] | None = None
+    area: float | None = None
+    iscrowd: int = 0
+    keypoints: list[float] | None = None
+
+
+class _Id(msgspec.Struct, gc=False):
+    id: int
+
+
+class _ImageId(msgspec.Struct, gc=False):
+    image_id: int
+
+
+class _ImageHead(msgspec.Struct, gc=False):
+    id: int
+    file_name: str
+
+
+class _Category(msgspec.Struct):
+    id: int
+    name: str
+
+
+class CocoTask(NamedTuple):
+    """One image of a file: where its record and its annotations lie, as (offset, length) in bytes."""
+
+    number: int
+    image: tuple[int, int]
+    annotations: list[tuple[int, int]]
+
+
+class Problem(NamedTuple):
+    """Something in the file that belongs to no image that can be processed."""
+
+    code: str
+    message: str
+
+
+class CocoFile:
+    """An open COCO file: `categories` (id to name) and, on iteration, a `CocoTask` for each image in file order.
+
+    `problems` lists records that cannot be used at all: those without an id, and annotations of unknown images.
+    Raises `InputError` for what is not a COCO file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.categories: dict[int, str] = {}
+        self.licences: dict[int, dict[str, Any]] = {}
+        self.description: str | None = None
+        self.problems: list[Problem] = []
+        images, annotations = _Spans(), _Spans()
+        names: list[npt.NDArray[np.int64]] = []
+        seen = set()
+        try:
+            for name, value in scan(self.path, frozenset({"images", "annotations"})):
+                seen.add(name)
+                if name == "images" and isinstance(value, Block):
+                    names.append(self._add_images(images, value))
+                elif name == "annotations" and isinstance(value, Block):
+                    self._add_annotations(annotations, value)
+                elif name == "categories" and isinstance(value, bytes):
+                    self.categories = self._read_categories(value)
+                elif name == "licenses" and isinstance(value, bytes):
+                    self.licences = _by_id(json.loads(value))
+                elif name == "info" and isinstance(value, bytes):
+                    self.description = _description(json.loads(value))
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be read ({error.strerror})", "check the path") from error
+        if "images" not in seen and "annotations" not in seen and not {"categories", "info"} & seen:
+            raise InputError(f"{self.path} holds no 'images' and no 'annotations'", "give a COCO annotation file")
+        self._images = images.columns()
+        self._duplicate_ids = _repeated(self._images.ids)
+        self._duplicate_keys = _repeated(np.concatenate(names)) if names else frozenset()
+        self._group(annotations.columns())
+
+    def _add_images(self, images: _Spans, block: Block) -> npt.NDArray[np.int64]:
+        heads: list[_ImageHead | None]
+        try:
+            records = b"[" + block.data[block.starts[0] : block.ends[-1]] + b"]"
+            heads = list(msgspec.json.decode(records, type=list[_ImageHead]))
+        except msgspec.DecodeError:
+            heads = [self._head(block, number) for number in range(len(block.starts))]
+        kept = [number for number, head in enumerate(heads) if head is not None]
+        images.add(block, np.array([head.id for head in heads if head is not None], np.int64), kept)
+        return np.array([_hash_key(head.file_name) for head in heads if head is not None], np.int64)
+
+    def _head(self, block: Block, number: int) -> _ImageHead | None:
+        record = block.data[block.starts[number] : block.ends[number]]
+        try:
+            return msgspec.json.decode(record, type=_ImageHead)
+        except msgspec.DecodeError as error:
+            where = f"{self.path}: the image record at byte {block.offset + int(block.starts[number])}"
+            self.problems.append(Problem("bad-image-record", f"{where} has no usable id and file_name ({error})"))
+            return None
+
+    def _add_annotations(self, annotations: _Spans, block: Block) -> None:
+        image_ids = integers(block, b"image_id")
+        kept = list(range(len(block.starts)))
+        if image_ids is None:
+            ids = [self._image_id(block, number) for number in kept]
+            kept = [number for number in kept if ids[number] is not None]
+            image_ids = np.array([image_id for image_id in ids if image_id is not None], np.int64)
+        annotations.add(block, image_ids, kept)
+
+    def _image_id(self, block: Block, number: int) -> int | None:
+        record = block.data[block.starts[number] : block.ends[number]]
+        try:
+            return msgspec.json.decode(record, type=_ImageId).image_id
+        except msgspec.DecodeError as strict:
+            try:  # NaN is no JSON, but Python writes it: such an annotation still belongs to its image
+                image_id = json.loads(record)["image_id"]
+                if type(image_id) is int:
+                    return image_id
+            except (ValueError, KeyError, TypeError):
+                pass
+            where = f"{self.path}: the annotation at byte {block.offset + int(block.starts[number])}"
+            self.problems.append(Problem("bad-annotation", f"{where} has no usable image_id ({strict})"))
+            return None
+
+    def _read_categories(self, value: bytes) -> dict[int, str]:
+        try:
+            return {category.id: category.name for category in msgspec.json.decode(value, type=list[_Category])}
+        except msgspec.DecodeError as error:
+            raise InputError(
+                f"{self.path}: 'categories' cannot be read ({error})", "each needs an id and a name"
+            ) from error
+
+    def _group(self, annotations: _Columns) -> None:
+        """Sort the annotations by image, keeping the file's order within one."""
+        by_id = np.argsort(self._images.ids, kind="stable")
+        sorted_ids = self._images.ids[by_id]
+        place = np.searchsorted(sorted_ids, annotations.ids)
+        place[place == len(sorted_ids)] = 0
+        known = sorted_ids[place] == annotations.ids if len(sorted_ids) else np.zeros(len(place), np.bool_)
+        for number in np.flatnonzero(~known):
+            record = self.read(int(annotations.offsets[number]), int(annotations.lengths[number]))
+            self.problems.append(
+                Problem(
+                    "unknown-image",
+                    f"{self.path}: annotation {_any_id(record)} belongs to image {annotations.ids[number]}, which the "
+                    "file does not list",
+                )
+            )
+        rows = by_id[place[known]].astype(np.int32) if len(sorted_ids) else np.zeros(0, np.int32)
+        order = np.argsort(rows, kind="stable")
+        self._offsets = annotations.offsets[known][order]
+        self._lengths = annotations.lengths[known][order]
+        self._first = np.zeros(len(self._images.ids) + 1, np.int64)
+        np.cumsum(np.bincount(rows, minlength=len(self._images.ids)), out=self._first[1:])
+
+    def __len__(self) -> int:
+        return len(self._images.ids)
+
+    @property
+    def annotation_count(self) -> int:
+        """How many annotations belong to the file's images."""
+        return len(self._offsets)
+
+    def __iter__(self) -> Iterator[CocoTask]:
+        for number in range(len(self)):
+            first, last = int(self._first[number]), int(self._first[number + 1])
+            yield CocoTask(
+                number,
+                (int(self._images.offsets[number]), int(self._images.lengths[number])),
+                list(zip(self._offsets[first:last].tolist(), self._lengths[first:last].tolist(), strict=True)),
+            )
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Read some bytes of the file."""
+        return read_bytes(str(self.path), offset, length)
+
+    def image(self, task: CocoTask) -> CocoImage:
+        """Parse the record of an image.
+
+        Raises `SampleError` for a record that cannot be used: ``bad-image-record``, ``duplicate-id``,
+        ``duplicate-key``, ``unsafe-name``.
+        """
+        try:
+            image = msgspec.json.decode(self.read(*task.image), type=CocoImage)
+        except msgspec.DecodeError as error:
+            raise SampleError(
+                "bad-image-record", f"{self.path}: the image record at byte {task.image[0]}: {error}"
+            ) from error
+        if image.id in self._duplicate_ids:
+            raise SampleError(
+                "duplicate-id", f"{self.path}: {image.file_name} shares its image id {image.id} with another image"
+            )
+        if key_of(image.file_name) and _hash_key(image.file_name) in self._duplicate_keys:
+            raise SampleError(
+                "duplicate-key",
+                f"{self.path}: {image.file_name} (image id {image.id}) differs from another image only in its suffix",
+                "rename one of them",
+            )
+        return image
+
+    def __repr__(self) -> str:
+        return f"CocoFile({str(self.path)!r}: {len(self)} images, {self.annotation_count} annotations)"
+
+
+class _Columns(NamedTuple):
+    ids: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int32]
+
+
+class _Spans:
+    """Ids, offsets and lengths of records, gathered block by block."""
+
+    def __init__(self) -> None:
+        self.parts: list[_Columns] = []
+
+    def add(self, block: Block, ids: npt.NDArray[np.int64], kept: Any) -> None:
+        starts, ends = block.starts[kept], block.ends[kept]
+        self.parts.append(_Columns(ids, starts + block.offset, (ends - starts).astype(np.int32)))
+
+    def columns(self) -> _Columns:
+        none = _Columns(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int32))
+        return _Columns(*(np.concatenate(column) for column in zip(none, *self.parts, strict=True)))
+
+
+def _by_id(licences: Any) -> dict[int, dict[str, Any]]:
+    """Licences are a courtesy: what does not follow the format states nothing."""
+    entries = licences if isinstance(licences, list) else []
+    return {entry["id"]: entry for entry in entries if isinstance(entry, dict) and type(entry.get("id")) is int}
+
+
+def _description(info: Any) -> str | None:
+    return info.get("description") if isinstance(info, dict) else None
+
+
+def _hash_key(file_name: str) -> int:
+    try:
+        return hash(key_of(file_name))
+    except SampleError:
+        return hash(file_name)
+
+
+def _repeated(values: npt.NDArray[Any]) -> frozenset[int]:
+    ordered = np.sort(values)
+    return frozenset(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
+
+
+def _any_id(record: bytes) -> Any:
+    try:
+        return json.loads(record).get("id", "without id")
+    except ValueError:
+        return "that is not valid JSON"
+
+
+@functools.lru_cache(maxsize=4)
+def _descriptor(path: str) -> int:
+    return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+
+
+def read_bytes(path: str, offset: int, length: int) -> bytes:
+    """Read `length` bytes at `offset`; the file stays open for the next call."""
+    return os.pread(_descriptor(path), length, offset)
+
+
+def parse_annotation(record: bytes, path: str, image: CocoImage) -> CocoAnnotation:
+    """Parse an annotation of an image.
+
+    Raises `SampleError` (``bad-annotation``) that names the file, the annotation and the image.
+    """
+    try:
+        annotation = msgspec.json.decode(record, type=CocoAnnotation)
+    except msgspec.DecodeError as error:
+        raise SampleError(
+            "bad-annotation", f"{path}: annotation {_any_id(record)} of {image.file_name}: {error}"
+        ) from error
+    if annotation.image_id != image.id:
+        raise SampleError(
+            "bad-annotation", f"{path}: annotation {annotation.id} was taken for one of {image.file_name}, and is not"
+        )
+    return annotation

@@ -1,0 +1,292 @@
+"""Merge the persons of COCO annotations into one semantic mask an image (alisnet.txt 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, NamedTuple, get_args
+
+import msgspec
+import numpy as np
+
+from segdata.dataset import Row
+from segdata.engine import Engine
+from segdata.errors import InputError, SampleError
+from segdata.files import read_file, write_file
+from segdata.formats.coco import CocoAnnotation, CocoFile, CocoImage, parse_annotation, read_bytes
+from segdata.masks import mask_to_rle, merge_rles, rle_area, rle_box, rle_to_mask, segmentation_to_rle
+from segdata.pixels import PhotoFacts, check_photo, encode_png, encode_rle_png, upright_mask, upright_point
+from segdata.sample import Outcome, Person, Rle, encode, key_of
+from segdata.steps import Progress, Report, Result, SkipError, mark_of, run_step, unchanged, updated
+
+STEP = "merge-coco"
+
+Crowd = Literal["include", "ignore", "drop"]
+Empty = Literal["keep", "skip"]
+Encoding = Literal["8bit", "1bit"]
+Invalid = Literal["fail", "drop"]
+Drawn = Literal["upright", "stored"]
+
+IGNORED = 255
+PERSON_BESIDE_IGNORED = 1
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What is merged, and how it is written."""
+
+    categories: tuple[str, ...] = ("person",)
+    crowd: Crowd = "include"
+    empty: Empty = "keep"
+    min_area: float = 0.0
+    encoding: Encoding = "8bit"
+    invalid: Invalid = "fail"
+    drawn_on: Drawn = "upright"
+
+    def __post_init__(self) -> None:
+        choices = {"crowd": Crowd, "empty": Empty, "encoding": Encoding, "invalid": Invalid, "drawn_on": Drawn}
+        for name, kind in choices.items():
+            if getattr(self, name) not in get_args(kind):
+                raise InputError(
+                    f"{name} {getattr(self, name)!r} is not known", f"use one of {', '.join(get_args(kind))}"
+                )
+        if self.crowd == "ignore" and self.encoding == "1bit":
+            raise InputError("a 1-bit mask has no room for ignored pixels", "use --encoding 8bit with --crowd ignore")
+
+
+def merge_coco(
+    annotations: str | Path,
+    *,
+    out: str | Path,
+    images: str | Path | None = None,
+    categories: Sequence[str] = ("person",),
+    crowd: Crowd = "include",
+    empty: Empty = "keep",
+    min_area: float = 0.0,
+    encoding: Encoding = "8bit",
+    invalid: Invalid = "fail",
+    drawn_on: Drawn = "upright",
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Make a data set of semantic masks from a COCO instances or person_keypoints file.
+
+    The mask of an image is the union of all its persons, bit-identical to pycocotools' frPyObjects, merge and decode.
+
+    Parameters
+    ----------
+    annotations : path of the COCO file.
+    out : folder of the data set: masks/, metadata.jsonl and, with `images`, images/. Files that another run of this
+        command left there are kept where nothing changed.
+    images : folder of the photos, copied into the data set; without it masks and metadata alone are written.
+    categories : names of the categories that are merged.
+    crowd : ``include`` counts crowd regions as person, ``drop`` leaves them out, ``ignore`` writes them as 255, persons
+        then as 1.
+    empty : ``keep`` writes an empty mask for an image without persons, ``skip`` leaves the image out.
+    min_area : persons of fewer pixels are left out.
+    encoding : ``8bit`` writes 0 and 255, ``1bit`` one bit a pixel.
+    invalid : what an annotation that cannot be drawn does: ``fail`` its image, or ``drop`` out of it.
+    drawn_on : for photos with an EXIF rotation, whether annotations were drawn on the ``upright`` photo or on pixels
+        as ``stored``; the latter are turned upright.
+
+    Returns
+    -------
+    The counts of what was done. Images that fail are rows of outcomes.jsonl.
+
+    Raises
+    ------
+    InputError
+        If the file is no COCO file, has no such category, or `out` cannot be used.
+    StorageError
+        If the place takes no more. The same call goes on from there.
+
+    Examples
+    --------
+    >>> import tempfile, json
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> coco = {"images": [{"id": 1, "file_name": "a.jpg", "width": 4, "height": 3}],
+    ...         "annotations": [{"id": 1, "image_id": 1, "category_id": 1,
+    ...                          "segmentation": [[0, 0, 2, 0, 2, 2, 0, 2]], "bbox": [0, 0, 2, 2]}],
+    ...         "categories": [{"id": 1, "name": "person"}]}
+    >>> _ = (folder / "coco.json").write_text(json.dumps(coco))
+    >>> merge_coco(folder / "coco.json", out=folder / "out").done
+    1
+    """
+    settings = Settings(tuple(categories), crowd, empty, min_area, encoding, invalid, drawn_on)
+    coco = CocoFile(annotations)
+    chosen = _choose(coco, settings.categories)
+    folder = None if images is None else str(images)
+    if folder is not None and not Path(folder).is_dir():
+        raise InputError(f"{folder} is not a folder", "give the folder of the photos with --images")
+    work = MergeCoco(str(coco.path), folder, str(out), chosen, coco.licences, coco.description, settings)
+    return run_step(STEP, Path(out), work, _samples(coco), engine=engine, progress=progress)
+
+
+def _choose(coco: CocoFile, names: Sequence[str]) -> dict[int, str]:
+    known = coco.categories
+    for name in names:
+        if name not in known.values():
+            raise InputError(
+                f"{coco.path} has no category {name!r}", f"it has {', '.join(sorted(known.values())) or 'none'}"
+            )
+    return {number: name for number, name in known.items() if name in names}
+
+
+class _Payload(NamedTuple):
+    image: CocoImage
+    annotations: list[tuple[int, int]]
+
+
+def _samples(coco: CocoFile) -> Iterator[tuple[str, _Payload] | Outcome]:
+    for problem in coco.problems:
+        yield Outcome("", STEP, "failed", problem.code, problem.message)
+    for task in coco:
+        try:
+            image = coco.image(task)
+        except SampleError as error:
+            yield Outcome(f"image record {task.number}", STEP, "failed", error.code, str(error))
+            continue
+        yield key_of(image.file_name), _Payload(image, task.annotations)
+
+
+class MergeCoco(msgspec.Struct, frozen=True):
+    """The work on one image."""
+
+    annotations: str
+    images: str | None
+    out: str
+    categories: dict[int, str]
+    licences: dict[int, dict[str, Any]]
+    source: str | None
+    settings: Settings
+
+    def __call__(self, key: str, payload: _Payload, previous: Row | None) -> Result:
+        """Merge, write the mask and the photo, and give the row."""
+        image, spans = payload
+        records = [read_bytes(self.annotations, *span) for span in spans]
+        photo = None if self.images is None else read_file(Path(self.images) / image.file_name)
+        mark = mark_of(self.settings, encode(image), *records, *([] if photo is None else [b"photo", photo]))
+        if unchanged(previous, STEP, mark, Path(self.out), ("file_name", "mask_file_name")) and previous is not None:
+            return Result(previous, fresh=False)
+
+        facts = PhotoFacts(image.width, image.height, 1)
+        if photo is not None:
+            facts = self._check(check_photo(photo, f"{self.images}/{image.file_name}"), image)
+        turn = facts.orientation if self.settings.drawn_on == "stored" else 1
+        persons = [
+            person
+            for record in records
+            if (person := self._person(parse_annotation(record, self.annotations, image), image)) is not None
+        ]
+        if not persons and self.settings.empty == "skip":
+            raise SkipError(
+                "no-person", f"{self.annotations}: {image.file_name} shows no {', '.join(self.settings.categories)}"
+            )
+        persons = [_upright(person, turn) for person in persons]
+
+        mask_name = f"masks/{key}.png"
+        write_file(Path(self.out) / mask_name, self._encode(persons, facts.height, facts.width))
+        photo_name = None
+        if photo is not None:
+            photo_name = f"images/{key}{PurePosixPath(image.file_name).suffix}"
+            write_file(Path(self.out) / photo_name, photo)
+        licence = self.licences.get(image.license, {}) if image.license is not None else {}
+        columns: Row = {
+            "key": key,
+            "file_name": photo_name,
+            "mask_file_name": mask_name,
+            "width": facts.width,
+            "height": facts.height,
+            "exif_orientation": None if photo is None else facts.orientation,
+            "persons": persons,
+            "source": self.source,
+            "source_url": image.coco_url or image.flickr_url,
+            "licence": image.license,
+            "licence_name": licence.get("name"),
+            "licence_url": licence.get("url"),
+        }
+        return Result(updated(previous, STEP, mark, columns), fresh=True)
+
+    def _check(self, facts: PhotoFacts, image: CocoImage) -> PhotoFacts:
+        """Make sure that the photo and its annotations have one size, and give the photo's facts."""
+        annotated = (image.width, image.height)
+        upright = (facts.width, facts.height)
+        if annotated == (facts.stored_size if self.settings.drawn_on == "stored" else upright):
+            return facts
+        name = f"{self.images}/{image.file_name}"
+        if self.settings.drawn_on == "upright" and annotated == facts.stored_size:
+            raise SampleError(
+                "rotated-photo",
+                f"{name} is turned by its EXIF orientation {facts.orientation}, its annotations are for the pixels as "
+                f"stored ({image.width} x {image.height})",
+                "use --drawn-on stored to turn the annotations upright",
+            )
+        raise SampleError(
+            "size-mismatch",
+            f"{name} is {facts.width} x {facts.height}, {self.annotations} says {image.width} x {image.height} "
+            f"(image id {image.id})",
+            "give the photos that were annotated",
+        )
+
+    def _person(self, annotation: CocoAnnotation, image: CocoImage) -> Person | None:
+        category = self.categories.get(annotation.category_id)
+        if category is None or (annotation.iscrowd and self.settings.crowd == "drop"):
+            return None
+        try:
+            rle = segmentation_to_rle(annotation.segmentation, image.height, image.width)
+            keypoints = _triples(annotation.keypoints)
+        except SampleError as error:
+            if self.settings.invalid == "drop":
+                return None
+            raise SampleError(
+                error.code,
+                f"{self.annotations}: annotation {annotation.id} of {image.file_name}: {error.message}",
+                error.hint or "mend it, or leave such annotations out with --invalid drop",
+            ) from error
+        area = rle_area(rle)
+        if area < self.settings.min_area:
+            return None
+        return Person(
+            annotation.id, category, annotation.bbox or rle_box(rle), area, bool(annotation.iscrowd), keypoints, rle
+        )
+
+    def _encode(self, persons: list[Person], height: int, width: int) -> bytes:
+        def union(crowd: bool | None) -> Rle:
+            rles = [person.rle for person in persons if person.rle and crowd in (None, person.crowd)]
+            return merge_rles(rles, height, width)
+
+        if self.settings.crowd != "ignore":
+            return encode_rle_png(union(None), one_bit=self.settings.encoding == "1bit")
+        pixels = np.zeros((height, width), np.uint8)
+        pixels[rle_to_mask(union(crowd=True))] = IGNORED
+        pixels[rle_to_mask(union(crowd=False))] = PERSON_BESIDE_IGNORED
+        return encode_png(pixels)
+
+
+def _triples(keypoints: list[float] | None) -> list[tuple[float, float, float]] | None:
+    if keypoints is None:
+        return None
+    if len(keypoints) % 3:
+        raise SampleError("bad-keypoints", f"its {len(keypoints)} keypoint numbers are no rows of x, y, visibility")
+    return list(zip(keypoints[::3], keypoints[1::3], keypoints[2::3], strict=True))
+
+
+def _upright(person: Person, orientation: int) -> Person:
+    """Turn a person from the pixels as stored to the upright photo."""
+    if orientation == 1 or person.rle is None:
+        return person
+    height, width = person.rle.size
+    box, keypoints = person.box, person.keypoints
+    if box is not None:  # a box has edges, which run from 0 to the width; a keypoint names a pixel, from 0 to width - 1
+        corners = [
+            upright_point(box[0] + across * box[2], box[1] + down * box[3], (width, height), orientation)
+            for across, down in ((0, 0), (1, 1))
+        ]
+        (x0, x1), (y0, y1) = (sorted(axis) for axis in zip(*corners, strict=True))
+        box = (x0, y0, x1 - x0, y1 - y0)
+    if keypoints is not None:
+        keypoints = [
+            (*upright_point(x, y, (width - 1, height - 1), orientation), seen) if seen else (x, y, seen)
+            for x, y, seen in keypoints
+        ]
+    rle = mask_to_rle(upright_mask(rle_to_mask(person.rle), orientation))
+    return msgspec.structs.replace(person, box=box, keypoints=keypoints, rle=rle)
