@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +182,23 @@ def find_images(folder: str | Path) -> dict[str, Path]:
             raise InputError(f"{found[key]} and {path} differ only in their suffix", "rename or remove one of them")
         found[key] = path
     return dict(sorted(found.items()))
+
+
+def open_rows(path: str | Path, column: str) -> tuple[Path, Callable[[], Iterator[Row]]]:
+    """Give the rows of a data set, or of a plain folder of images as if it were one.
+
+    Returns the folder that file names are relative to, and a function that starts the rows from the first. For a
+    plain folder they hold `key` and, under `column`, the file's name.
+    """
+    root = Path(path)
+    if (root / METADATA).is_file() or not root.is_dir():
+        return root, Dataset(root).rows
+    images = find_images(root)
+    if not images:
+        raise InputError(f"{root} holds no images and no {METADATA}", "give a data set or a folder of images")
+
+    def rows() -> Iterator[Row]:
+        for key, image in images.items():
+            yield {"key": key, column: image.relative_to(root).as_posix()}
+
+    return root, rows

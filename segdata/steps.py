@@ -12,6 +12,7 @@ import logging
 from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -24,10 +25,14 @@ from segdata.files import fingerprint, storage_error
 from segdata.sample import Outcome, encode, key_of
 
 FINGERPRINTS = "fingerprints"
+_FAILURES_SHOWN = 5
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What a step did: how many samples it processed, found already done, left out as asked, and failed on."""
+    """What a step did: how many samples it processed, found already done, left out as asked, and failed on.
+
+    `outcomes` is the file with a row for each that was left out or failed; `failures` holds the first messages.
+    """
 
     step: str
     out: str
@@ -36,6 +41,7 @@ class Report(msgspec.Struct, frozen=True):
     skipped: int = 0
     failed: int = 0
     outcomes: str | None = None
+    failures: tuple[str, ...] = ()
 
 
 class Result(NamedTuple):
@@ -63,6 +69,10 @@ class SkipError(SampleError):
 
 class Progress(Protocol):
     """Hears of each sample that is finished."""
+
+    def begin(self, step: str, total: int | None) -> None:
+        """A step of `total` samples starts; None where the number is not known."""
+        ...
 
     def advance(self) -> None:
         """One more sample is finished."""
@@ -127,6 +137,7 @@ def run_step(
     *,
     engine: Engine | None = None,
     progress: Progress | None = None,
+    total: int | None = None,
     in_place: bool = False,
 ) -> Report:
     """Process samples and put the new metadata.jsonl and outcomes.jsonl in place.
@@ -140,6 +151,8 @@ def run_step(
         journal = _Journal(step, out, in_place=in_place)
     except OSError as error:
         raise storage_error(out, error) from error
+    if progress is not None:
+        progress.begin(step, total)
     with journal:
         chosen: Engine = engine or Inline()
         for result in chosen.map(_Worker(step, work), journal.tasks(samples)):
@@ -244,6 +257,7 @@ class _Journal:
             skipped=len(self.outcomes) - failed,
             failed=failed,
             outcomes=str(self.out / OUTCOMES) if self.outcomes else None,
+            failures=tuple(islice((row.message for row in self.outcomes if row.status == "failed"), _FAILURES_SHOWN)),
         )
 
     def _put_metadata(self) -> None:

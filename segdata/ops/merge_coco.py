@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 import numpy as np
 
+from segdata.choices import Crowd, DrawnOn, Empty, Encoding, Invalid
 from segdata.dataset import Row
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
@@ -20,12 +21,6 @@ from segdata.sample import Outcome, Person, Rle, encode, key_of
 from segdata.steps import Progress, Report, Result, SkipError, mark_of, run_step, unchanged, updated
 
 STEP = "merge-coco"
-
-Crowd = Literal["include", "ignore", "drop"]
-Empty = Literal["keep", "skip"]
-Encoding = Literal["8bit", "1bit"]
-Invalid = Literal["fail", "drop"]
-Drawn = Literal["upright", "stored"]
 
 IGNORED = 255
 PERSON_BESIDE_IGNORED = 1
@@ -40,10 +35,10 @@ class Settings(msgspec.Struct, frozen=True):
     min_area: float = 0.0
     encoding: Encoding = "8bit"
     invalid: Invalid = "fail"
-    drawn_on: Drawn = "upright"
+    drawn_on: DrawnOn = "upright"
 
     def __post_init__(self) -> None:
-        choices = {"crowd": Crowd, "empty": Empty, "encoding": Encoding, "invalid": Invalid, "drawn_on": Drawn}
+        choices = {"crowd": Crowd, "empty": Empty, "encoding": Encoding, "invalid": Invalid, "drawn_on": DrawnOn}
         for name, kind in choices.items():
             if getattr(self, name) not in get_args(kind):
                 raise InputError(
@@ -64,7 +59,7 @@ def merge_coco(
     min_area: float = 0.0,
     encoding: Encoding = "8bit",
     invalid: Invalid = "fail",
-    drawn_on: Drawn = "upright",
+    drawn_on: DrawnOn = "upright",
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -118,7 +113,7 @@ def merge_coco(
     if folder is not None and not Path(folder).is_dir():
         raise InputError(f"{folder} is not a folder", "give the folder of the photos with --images")
     work = MergeCoco(str(coco.path), folder, str(out), chosen, coco.licences, coco.description, settings)
-    return run_step(STEP, Path(out), work, _samples(coco), engine=engine, progress=progress)
+    return run_step(STEP, Path(out), work, _samples(coco), engine=engine, progress=progress, total=len(coco))
 
 
 def _choose(coco: CocoFile, names: Sequence[str]) -> dict[int, str]:

@@ -1,0 +1,13 @@
+"""The words that options take, for the library and the command line alike. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Crowd = Literal["include", "ignore", "drop"]
+Empty = Literal["keep", "skip"]
+Encoding = Literal["8bit", "1bit"]
+Invalid = Literal["fail", "drop"]
+DrawnOn = Literal["upright", "stored"]
+EdgeKind = Literal["inner", "outer", "thick", "sobel"]
+Missing = Literal["error", "skip"]

@@ -1,0 +1,52 @@
+"""segdata merge-parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segdata.choices import Encoding
+from segdata.cli.options import Json, Out, Workers
+
+
+def merge_parts(
+    labels: Annotated[Path, typer.Argument(help="Folder of class-index PNGs.")],
+    out: Out,
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the photos, matched by name.")] = None,
+    background: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CLASS", help="Class that is no person, by number or name; repeatable.", show_default="0"),
+    ] = None,
+    names: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON file of class number to name, to choose by name.")
+    ] = None,
+    encoding: Annotated[Encoding, typer.Option(help="PNG masks of 0 and 255, or of one bit a pixel.")] = "8bit",
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Merge class-index images of human parts into person masks.
+
+    Writes a data set: masks/, metadata.jsonl and, with --images, images/. Run it again to go on after an
+    interruption, or to do what has changed.
+
+    \b
+    Examples:
+      segdata merge-parts parts --images photos --out data
+      segdata merge-parts parts --names parts.json --background null --background bag --out data
+    """
+    from segdata.cli.run import run_step_command
+    from segdata.ops.merge_parts import merge_parts as twin
+
+    run_step_command(
+        twin,
+        labels,
+        out=out,
+        images=images,
+        background=background or [0],
+        names=names,
+        encoding=encoding,
+        workers=workers,
+        as_json=as_json,
+    )

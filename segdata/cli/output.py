@@ -1,0 +1,107 @@
+"""What a command shows: progress and messages on stderr, its result on stdout."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import msgspec
+import typer
+
+from segdata.steps import Report
+
+_QUIET_SECONDS = 1.0
+_LINE_SECONDS = 10.0
+
+
+class TerminalProgress:
+    """Rate and time left of work that takes longer than a moment: a bar on a terminal, a line now and then in a log."""
+
+    def __init__(self) -> None:
+        self.step = ""
+        self.total: int | None = None
+        self.count = 0
+        self.started = self.printed = time.monotonic()
+        self.bar: Any = None
+
+    def begin(self, step: str, total: int | None) -> None:
+        """Start to count `total` samples."""
+        self.close()
+        self.step, self.total, self.count = step, total, 0
+        self.started = self.printed = time.monotonic()
+
+    def advance(self) -> None:
+        """One more sample is finished."""
+        self.count += 1
+        if self.bar is not None:
+            self.bar.update(self.task, completed=self.count)
+            return
+        now = time.monotonic()
+        if sys.stderr.isatty():
+            if now - self.started > _QUIET_SECONDS:
+                self._show_bar()
+        elif now - self.printed > _LINE_SECONDS:
+            self.printed = now
+            typer.echo(self._line(now), err=True)
+
+    def _show_bar(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TaskProgressColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TaskProgressColumn(show_speed=True),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self.task = self.bar.add_task(self.step, total=self.total, completed=self.count)
+        self.bar.start()
+
+    def _line(self, now: float) -> str:
+        rate = self.count / (now - self.started)
+        text = f"{self.step}: {self.count:,} samples, {rate:,.0f}/s"
+        if self.total:
+            left = (self.total - self.count) / rate
+            text = f"{self.step}: {self.count:,} of {self.total:,} samples, {rate:,.0f}/s, {left:,.0f} s left"
+        return text
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+
+def show_report(report: Report, *, as_json: bool) -> None:
+    """Print what a step did and end with status 1 if samples failed."""
+    if as_json:
+        print_json(report)
+    else:
+        counts = [f"{report.done:,} done"]
+        counts += [f"{report.reused:,} up to date"] if report.reused else []
+        counts += [f"{report.skipped:,} skipped"] if report.skipped else []
+        counts += [f"{report.failed:,} failed"] if report.failed else []
+        typer.echo(f"{report.step}: {', '.join(counts)} -> {report.out}")
+    if report.failed:
+        for message in report.failures:
+            typer.echo(f"failed: {message}", err=True)
+        if report.failed > len(report.failures):
+            typer.echo(f"... and {report.failed - len(report.failures):,} more", err=True)
+        typer.echo(f"every sample that failed is a row of {report.outcomes}", err=True)
+        raise typer.Exit(1)
+
+
+def print_json(result: Any) -> None:
+    """Print a result as one JSON object on stdout."""
+    typer.echo(msgspec.json.format(msgspec.json.encode(result), indent=2).decode())
