@@ -19,7 +19,8 @@ from PIL import Image
 from skimage.filters import sobel
 from skimage.segmentation import find_boundaries
 
-from segdata.ops.edges import EdgeKind, edge_label
+from segdata.choices import EdgeKind
+from segdata.ops.edges import edge_label
 
 Mask = NDArray[np.bool_]
 REPEATS = 7

@@ -125,6 +125,8 @@ def decode_labels(data: bytes, name: str = "mask") -> npt.NDArray[Any]:
     """
     with _opened(data, name) as image:
         labels = np.asarray(image)
+    if labels.dtype == np.bool_:
+        return labels.view(np.uint8) != 0  # Pillow's True is 255 in memory, which NumPy does not expect
     if labels.ndim == 3:
         labels = _one_channel(labels, name)
     return labels.astype(np.int32) if labels.dtype == np.uint16 else labels

@@ -25,7 +25,7 @@ class Person(msgspec.Struct, frozen=True, gc=False):
     """One person of a sample.
 
     `box` is x, y, width, height in pixels of the upright photo. `keypoints` holds 17 rows of x, y, visibility in
-    COCO's order (visibility 0: not labelled, 1: labelled and hidden, 2: visible), or is None.
+    COCO's order (visibility 0: not labelled, 1: labelled and hidden, 2: visible), or is None. `face_box` is as `box`.
     """
 
     id: int | None = None
@@ -34,6 +34,7 @@ class Person(msgspec.Struct, frozen=True, gc=False):
     area: float | None = None
     crowd: bool = False
     keypoints: list[tuple[float, float, float]] | None = None
+    face_box: tuple[float, float, float, float] | None = None
     rle: Rle | None = None
 
 

@@ -9,7 +9,10 @@ from typing import Annotated
 
 import typer
 
+from segdata.cli.build import build
+from segdata.cli.demo import demo
 from segdata.cli.edges import edges
+from segdata.cli.evaluate import evaluate
 from segdata.cli.merge_coco import merge_coco
 from segdata.cli.merge_parts import merge_parts
 from segdata.cli.split import split
@@ -23,7 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-COMMANDS = (merge_coco, merge_parts, edges, split)
+COMMANDS = (demo, merge_coco, merge_parts, edges, split, evaluate, build)
 for _command in COMMANDS:
     app.command(_command.__name__.rstrip("_").replace("_", "-"))(_command)
 

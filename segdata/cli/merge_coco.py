@@ -33,6 +33,10 @@ def merge_coco(
     drawn_on: Annotated[
         DrawnOn, typer.Option(help="Photos with EXIF rotation: what the annotations were drawn on.")
     ] = "upright",
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Member of the image records to keep as a column; repeatable."),
+    ] = None,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
@@ -61,6 +65,7 @@ def merge_coco(
         encoding=encoding,
         invalid=invalid,
         drawn_on=drawn_on,
+        columns=column or (),
         workers=workers,
         as_json=as_json,
     )

@@ -9,8 +9,6 @@ from typing import Any
 import msgspec
 import typer
 
-from segdata.steps import Report
-
 _QUIET_SECONDS = 1.0
 _LINE_SECONDS = 10.0
 
@@ -83,25 +81,29 @@ class TerminalProgress:
             self.bar = None
 
 
-def show_report(report: Report, *, as_json: bool) -> None:
-    """Print what a step did and end with status 1 if samples failed."""
-    if as_json:
-        print_json(report)
-    else:
-        counts = [f"{report.done:,} done"]
-        counts += [f"{report.reused:,} up to date"] if report.reused else []
-        counts += [f"{report.skipped:,} skipped"] if report.skipped else []
-        counts += [f"{report.failed:,} failed"] if report.failed else []
-        typer.echo(f"{report.step}: {', '.join(counts)} -> {report.out}")
-    if report.failed:
-        for message in report.failures:
-            typer.echo(f"failed: {message}", err=True)
-        if report.failed > len(report.failures):
-            typer.echo(f"... and {report.failed - len(report.failures):,} more", err=True)
-        typer.echo(f"every sample that failed is a row of {report.outcomes}", err=True)
-        raise typer.Exit(1)
-
-
 def print_json(result: Any) -> None:
     """Print a result as one JSON object on stdout."""
     typer.echo(msgspec.json.format(msgspec.json.encode(result), indent=2).decode())
+
+
+def show_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print a table on stdout: the first column to the left, numbers to the right, and a blank line round it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*header, box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(table.columns):
+        column.no_wrap = True
+        column.justify = "right" if number and all(_is_number(row[number]) for row in rows) else "left"
+    for row in rows:
+        table.add_row(*row)
+    console = Console(highlight=False)
+    # Without a terminal rich assumes 80 columns and would cut off names.
+    console.width = console.width if console.is_terminal else 1000
+    console.print()
+    console.print(table)
+    console.print()
+
+
+def _is_number(text: str) -> bool:
+    return not text or text.replace(",", "").replace(".", "").lstrip("+-").isdigit()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from segdata.cli.output import TerminalProgress, show_report
+from segdata.cli.output import TerminalProgress
+from segdata.cli.results import end_with
 from segdata.engine import Processes
 from segdata.steps import Report
 
@@ -19,4 +20,4 @@ def run_step_command(
         report = twin(*arguments, **settings, engine=Processes(workers), progress=progress)
     finally:
         progress.close()
-    show_report(report, as_json=as_json)
+    end_with(report, as_json=as_json)

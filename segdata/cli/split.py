@@ -34,15 +34,11 @@ def split(
       segdata split data
       segdata split data --ratios 80/20 --stratify domain --group-by person --lists
     """
-    from segdata.cli.output import print_json
+    from segdata.cli.results import end_with
     from segdata.ops.split import parse_ratios
     from segdata.ops.split import split as twin
 
     report = twin(
         data, ratios=parse_ratios(ratios), seed=seed, group_by=group_by, stratify=stratify, keep=keep, lists=lists
     )
-    if as_json:
-        print_json(report)
-    else:
-        counts = ", ".join(f"{name} {count:,}" for name, count in report.counts.items())
-        typer.echo(f"split: {counts} -> {report.data}")
+    end_with(report, as_json=as_json)

@@ -22,6 +22,8 @@ from segdata.steps import Progress, Report, Result, SkipError, mark_of, run_step
 
 STEP = "merge-coco"
 
+Box = tuple[float, float, float, float]
+
 IGNORED = 255
 PERSON_BESIDE_IGNORED = 1
 
@@ -36,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True):
     encoding: Encoding = "8bit"
     invalid: Invalid = "fail"
     drawn_on: DrawnOn = "upright"
+    columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         choices = {"crowd": Crowd, "empty": Empty, "encoding": Encoding, "invalid": Invalid, "drawn_on": DrawnOn}
@@ -60,6 +63,7 @@ def merge_coco(
     encoding: Encoding = "8bit",
     invalid: Invalid = "fail",
     drawn_on: DrawnOn = "upright",
+    columns: Sequence[str] = (),
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -82,6 +86,8 @@ def merge_coco(
     invalid : what an annotation that cannot be drawn does: ``fail`` its image, or ``drop`` out of it.
     drawn_on : for photos with an EXIF rotation, whether annotations were drawn on the ``upright`` photo or on pixels
         as ``stored``; the latter are turned upright.
+    columns : further members of the image records, such as a person's or a shoot's name, that become columns of
+        metadata.jsonl; null for an image without.
 
     Returns
     -------
@@ -106,14 +112,16 @@ def merge_coco(
     >>> merge_coco(folder / "coco.json", out=folder / "out").done
     1
     """
-    settings = Settings(tuple(categories), crowd, empty, min_area, encoding, invalid, drawn_on)
+    settings = Settings(tuple(categories), crowd, empty, min_area, encoding, invalid, drawn_on, tuple(columns))
     coco = CocoFile(annotations)
     chosen = _choose(coco, settings.categories)
     folder = None if images is None else str(images)
     if folder is not None and not Path(folder).is_dir():
         raise InputError(f"{folder} is not a folder", "give the folder of the photos with --images")
     work = MergeCoco(str(coco.path), folder, str(out), chosen, coco.licences, coco.description, settings)
-    return run_step(STEP, Path(out), work, _samples(coco), engine=engine, progress=progress, total=len(coco))
+    return run_step(
+        STEP, Path(out), work, _samples(coco, settings.columns), engine=engine, progress=progress, total=len(coco)
+    )
 
 
 def _choose(coco: CocoFile, names: Sequence[str]) -> dict[int, str]:
@@ -129,9 +137,10 @@ def _choose(coco: CocoFile, names: Sequence[str]) -> dict[int, str]:
 class _Payload(NamedTuple):
     image: CocoImage
     annotations: list[tuple[int, int]]
+    extra: dict[str, Any]
 
 
-def _samples(coco: CocoFile) -> Iterator[tuple[str, _Payload] | Outcome]:
+def _samples(coco: CocoFile, columns: Sequence[str]) -> Iterator[tuple[str, _Payload] | Outcome]:
     for problem in coco.problems:
         yield Outcome("", STEP, "failed", problem.code, problem.message)
     for task in coco:
@@ -140,7 +149,8 @@ def _samples(coco: CocoFile) -> Iterator[tuple[str, _Payload] | Outcome]:
         except SampleError as error:
             yield Outcome(f"image record {task.number}", STEP, "failed", error.code, str(error))
             continue
-        yield key_of(image.file_name), _Payload(image, task.annotations)
+        extra = msgspec.json.decode(coco.read(*task.image)) if columns else {}
+        yield key_of(image.file_name), _Payload(image, task.annotations, {name: extra.get(name) for name in columns})
 
 
 class MergeCoco(msgspec.Struct, frozen=True):
@@ -156,10 +166,12 @@ class MergeCoco(msgspec.Struct, frozen=True):
 
     def __call__(self, key: str, payload: _Payload, previous: Row | None) -> Result:
         """Merge, write the mask and the photo, and give the row."""
-        image, spans = payload
+        image, spans, extra = payload
         records = [read_bytes(self.annotations, *span) for span in spans]
         photo = None if self.images is None else read_file(Path(self.images) / image.file_name)
-        mark = mark_of(self.settings, encode(image), *records, *([] if photo is None else [b"photo", photo]))
+        mark = mark_of(
+            self.settings, encode(image), encode(extra), *records, *([] if photo is None else [b"photo", photo])
+        )
         if unchanged(previous, STEP, mark, Path(self.out), ("file_name", "mask_file_name")) and previous is not None:
             return Result(previous, fresh=False)
 
@@ -198,6 +210,7 @@ class MergeCoco(msgspec.Struct, frozen=True):
             "licence": image.license,
             "licence_name": licence.get("name"),
             "licence_url": licence.get("url"),
+            **{name: extra.get(name) for name in self.settings.columns},
         }
         return Result(updated(previous, STEP, mark, columns), fresh=True)
 
@@ -241,7 +254,14 @@ class MergeCoco(msgspec.Struct, frozen=True):
         if area < self.settings.min_area:
             return None
         return Person(
-            annotation.id, category, annotation.bbox or rle_box(rle), area, bool(annotation.iscrowd), keypoints, rle
+            id=annotation.id,
+            category=category,
+            box=annotation.bbox or rle_box(rle),
+            area=area,
+            crowd=bool(annotation.iscrowd),
+            keypoints=keypoints,
+            face_box=annotation.face_box,
+            rle=rle,
         )
 
     def _encode(self, persons: list[Person], height: int, width: int) -> bytes:
@@ -270,18 +290,28 @@ def _upright(person: Person, orientation: int) -> Person:
     if orientation == 1 or person.rle is None:
         return person
     height, width = person.rle.size
-    box, keypoints = person.box, person.keypoints
-    if box is not None:  # a box has edges, which run from 0 to the width; a keypoint names a pixel, from 0 to width - 1
-        corners = [
-            upright_point(box[0] + across * box[2], box[1] + down * box[3], (width, height), orientation)
-            for across, down in ((0, 0), (1, 1))
-        ]
-        (x0, x1), (y0, y1) = (sorted(axis) for axis in zip(*corners, strict=True))
-        box = (x0, y0, x1 - x0, y1 - y0)
+    keypoints = person.keypoints
     if keypoints is not None:
         keypoints = [
             (*upright_point(x, y, (width - 1, height - 1), orientation), seen) if seen else (x, y, seen)
             for x, y, seen in keypoints
         ]
     rle = mask_to_rle(upright_mask(rle_to_mask(person.rle), orientation))
-    return msgspec.structs.replace(person, box=box, keypoints=keypoints, rle=rle)
+    size = (width, height)
+    return msgspec.structs.replace(
+        person,
+        box=_upright_box(person.box, size, orientation),
+        keypoints=keypoints,
+        face_box=_upright_box(person.face_box, size, orientation),
+        rle=rle,
+    )
+
+
+def _upright_box(box: Box | None, size: tuple[int, int], orientation: int) -> Box | None:
+    """Turn a box. Its edges run from 0 to the width, where a keypoint names a pixel from 0 to width - 1."""
+    if box is None:
+        return None
+    x, y, width, height = box
+    x0, y0 = upright_point(x, y, size, orientation)
+    x1, y1 = upright_point(x + width, y + height, size, orientation)
+    return min(x0, x1), min(y0, y1), abs(x1 - x0), abs(y1 - y0)

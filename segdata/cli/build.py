@@ -1,0 +1,49 @@
+"""segdata build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segdata.cli.options import Json, Workers
+
+
+def build(
+    recipe: Annotated[Path, typer.Argument(help="TOML file with a list of [[step]] tables.")],
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Run a chain of commands from one file.
+
+    Each [[step]] names a command and its arguments, as the library function of that name takes them; paths are relative
+    to the file. Steps that are up to date do nothing, so a chain that was interrupted goes on where it was.
+
+    \b
+    A recipe:
+      [[step]]
+      command = "merge-coco"
+      annotations = "instances.json"
+      images = "photos"
+      out = "data"
+
+      [[step]]
+      command = "split"
+      data = "data"
+
+    \b
+    Example:
+      segdata build recipe.toml
+    """
+    from segdata.cli.output import TerminalProgress
+    from segdata.cli.results import end_with_steps
+    from segdata.engine import Processes
+    from segdata.recipe import build as twin
+
+    progress = TerminalProgress()
+    try:
+        results = twin(recipe, engine=Processes(workers), progress=progress)
+    finally:
+        progress.close()
+    end_with_steps(results, as_json=as_json)

@@ -1,0 +1,81 @@
+"""The demo: a small data set from photos that need no download, through the whole chain to scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from segdata.dataset import Dataset
+from segdata.demo import photos
+from segdata.demo.grabcut import predict
+from segdata.engine import Engine
+from segdata.errors import InputError
+from segdata.files import read_file, write_file
+from segdata.pixels import decode_image, encode_png
+from segdata.recipe import StepResult, build
+from segdata.steps import Progress
+
+RECIPE = """\
+[[step]]
+command = "merge-coco"
+annotations = "annotations.json"
+images = "photos"
+columns = ["source"]
+out = "data"
+
+[[step]]
+command = "edges"
+data = "data"
+kind = "thick"
+width = 4
+
+[[step]]
+command = "split"
+data = "data"
+group_by = "source"
+"""
+
+SCORES = """\
+[[step]]
+command = "evaluate"
+preds = "preds"
+gt = "data"
+"""
+
+
+def demo(out: str | Path, *, engine: Engine | None = None, progress: Progress | None = None) -> list[StepResult]:
+    """Build the demo data set in `out`, cut its persons out with GrabCut, and score the cuts.
+
+    Writes photos/ and annotations.json (six views of two persons and a cat, drawn by hand), recipe.toml (the chain of
+    steps), data/ (the data set), preds/ (masks by OpenCV's GrabCut, led by each person's keypoints) and scores.toml.
+    A second run does nothing that is done. Raises `InputError` when `out` holds something else.
+
+    >>> import tempfile
+    >>> *_, scores = demo(tempfile.mkdtemp())
+    >>> scores.command, scores.result.count
+    ('evaluate', 7)
+    """
+    folder = Path(out)
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "recipe.toml").is_file():
+        raise InputError(f"{folder} holds other files", "choose a folder that is empty or does not exist")
+    photos.write_photos(folder / "photos")
+    write_file(folder / "annotations.json", msgspec.json.encode(photos.annotations()))
+    write_file(folder / "recipe.toml", RECIPE.encode())
+    steps = build(folder / "recipe.toml", engine=engine, progress=progress)
+    _predict(folder / "data", folder / "preds")
+    write_file(folder / "scores.toml", SCORES.encode())
+    return steps + build(folder / "scores.toml", engine=engine, progress=progress)
+
+
+def _predict(data: Path, preds: Path) -> None:
+    for sample in Dataset(data):
+        path = preds / f"{sample.key}.png"
+        if path.is_file():
+            continue
+        image = decode_image(read_file(data / str(sample.file_name)))
+        mask = np.zeros(image.shape[:2], np.bool_)
+        for person in sample.persons:
+            mask |= predict(image, np.array(person.keypoints, np.float32), person.box)
+        write_file(path, encode_png(np.where(mask, np.uint8(255), np.uint8(0))))
