@@ -120,15 +120,15 @@ class CocoFile:
         self._group(annotations.columns())
 
     def _add_images(self, images: _Spans, block: Block) -> npt.NDArray[np.int64]:
-        heads: list[_ImageHead | None]
         try:
             records = b"[" + block.data[block.starts[0] : block.ends[-1]] + b"]"
-            heads = list(msgspec.json.decode(records, type=list[_ImageHead]))
+            heads = msgspec.json.decode(records, type=list[_ImageHead])
         except msgspec.DecodeError:
-            heads = [self._head(block, number) for number in range(len(block.starts))]
-        kept = [number for number, head in enumerate(heads) if head is not None]
-        images.add(block, np.array([head.id for head in heads if head is not None], np.int64), kept)
-        return np.array([_hash_key(head.file_name) for head in heads if head is not None], np.int64)
+            tried = [self._head(block, number) for number in range(len(block.starts))]
+            block = block.only([head is not None for head in tried])
+            heads = [head for head in tried if head is not None]
+        images.add(block, np.array([head.id for head in heads], np.int64))
+        return np.array(_hash_keys([head.file_name for head in heads]), np.int64)
 
     def _head(self, block: Block, number: int) -> _ImageHead | None:
         record = block.data[block.starts[number] : block.ends[number]]
@@ -141,12 +141,11 @@ class CocoFile:
 
     def _add_annotations(self, annotations: _Spans, block: Block) -> None:
         image_ids = integers(block, b"image_id")
-        kept = list(range(len(block.starts)))
         if image_ids is None:
-            ids = [self._image_id(block, number) for number in kept]
-            kept = [number for number in kept if ids[number] is not None]
-            image_ids = np.array([image_id for image_id in ids if image_id is not None], np.int64)
-        annotations.add(block, image_ids, kept)
+            tried = [self._image_id(block, number) for number in range(len(block.starts))]
+            block = block.only([image_id is not None for image_id in tried])
+            image_ids = np.array([image_id for image_id in tried if image_id is not None], np.int64)
+        annotations.add(block, image_ids)
 
     def _image_id(self, block: Block, number: int) -> int | None:
         record = block.data[block.starts[number] : block.ends[number]]
@@ -255,9 +254,9 @@ class _Spans:
     def __init__(self) -> None:
         self.parts: list[_Columns] = []
 
-    def add(self, block: Block, ids: npt.NDArray[np.int64], kept: Any) -> None:
-        starts, ends = block.starts[kept], block.ends[kept]
-        self.parts.append(_Columns(ids, starts + block.offset, (ends - starts).astype(np.int32)))
+    def add(self, block: Block, ids: npt.NDArray[np.int64]) -> None:
+        lengths = (block.ends - block.starts).astype(np.int32)
+        self.parts.append(_Columns(ids, block.starts + block.offset, lengths))
 
     def columns(self) -> _Columns:
         none = _Columns(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int32))
@@ -279,6 +278,17 @@ def _hash_key(file_name: str) -> int:
         return hash(key_of(file_name))
     except SampleError:
         return hash(file_name)
+
+
+def _hash_keys(file_names: list[str]) -> list[int]:
+    """Do what `_hash_key` does for names that are as plain as almost all are, at ten times its speed."""
+    joined = "\n".join(file_names) + "\n"
+    suffix = "." + file_names[0].rpartition(".")[2] + "\n" if file_names else "\n"
+    odd = any(part in joined for part in ("\\", "//", "./", ":", f"/{suffix}", f"\n{suffix}")) or "/" in suffix
+    if odd or joined.count(suffix) != len(file_names) or joined.startswith((suffix, "/")):
+        return [_hash_key(name) for name in file_names]
+    end = 1 - len(suffix)
+    return [hash(name[:end]) for name in file_names]
 
 
 def _repeated(values: npt.NDArray[Any]) -> frozenset[int]:

@@ -9,7 +9,7 @@ fails that check, and the block is then parsed by the json module to find the sa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -20,6 +20,7 @@ from segdata.errors import InputError
 
 _BLOCK = 1 << 20
 _LARGEST_VALUE = 1 << 28
+_LONGEST_NUMBER = 32
 _SPACE = b" \t\r\n"
 _BETWEEN = np.zeros(256, np.bool_)
 _BETWEEN[list(_SPACE + b",")] = True
@@ -32,6 +33,11 @@ class Block(NamedTuple):
     offset: int
     starts: npt.NDArray[np.int64]
     ends: npt.NDArray[np.int64]
+
+    def only(self, wanted: Sequence[bool]) -> Block:
+        """Give the block with some of its objects: one truth value an object."""
+        chosen = np.array(wanted, np.bool_)
+        return self._replace(starts=self.starts[chosen], ends=self.ends[chosen])
 
 
 class Span(NamedTuple):
@@ -141,55 +147,70 @@ class _Scanner:
                 return
             if len(self.data) - self.position < _BLOCK and not self.at_end:
                 self.more(_BLOCK)
-            data = self.data[self.position :] if self.position else self.data
-            span = _find_objects(data) or _parse_objects(data)
+            span = _find_objects(self.data, self.position) or _parse_objects(self.data, self.position)
             if len(span.starts):
-                yield Block(data, self.offset + self.position, span.starts, span.ends)
-                self.position += span.rest
+                yield Block(self.data, self.offset, span.starts, span.ends)
+                self.position = span.rest
                 if span.finished:
                     self.position += 1
                     return
-            elif self.at_end or len(data) > _LARGEST_VALUE:
+            elif self.at_end or len(self.data) > _LARGEST_VALUE:
                 raise self.error("is not valid JSON")
             else:
-                self.more(len(data))
+                self.more(len(self.data))
 
 
-def _find_objects(data: bytes) -> Span | None:
-    """Find the objects at the front of `data` by their braces; None if something else stands between them."""
+def _find_objects(data: bytes, position: int) -> Span | None:
+    """Find the objects from `position` on by their braces; None if something else stands between them."""
     codes = np.frombuffer(data, np.uint8)
-    braces = np.flatnonzero(((codes - 123) & 253) == 0)  # "{" is 123, "}" is 125
+    braces = np.flatnonzero(codes[position:] > 122) + position  # "{" is 123, "}" is 125: little else is as high
+    braces = braces[(codes[braces] == 123) | (codes[braces] == 125)]
     opens = codes[braces] == 123
-    depth = np.cumsum(np.where(opens, 1, -1))
-    starts, ends = braces[opens & (depth == 1)], braces[~opens & (depth == 0)] + 1
+    if opens[::2].all() and not opens[1::2].any():  # nothing nested, as with polygons
+        starts, ends = braces[::2], braces[1::2] + 1
+    else:
+        depth = np.cumsum(np.where(opens, 1, -1))
+        starts, ends = braces[opens & (depth == 1)], braces[~opens & (depth == 0)] + 1
     complete = min(len(starts), len(ends))
     starts, ends = starts[:complete], ends[:complete]
-    if not complete or data[: starts[0]].strip(_SPACE) or (starts >= ends).any():
+    if not complete or data[position : starts[0]].strip(_SPACE) or (starts >= ends).any():
         return None
-    gaps = starts[1:] - ends[:-1]
-    regular = np.zeros(len(gaps), np.bool_)
-    for length in np.unique(gaps[(gaps > 0) & (gaps <= 64)]):
-        here = np.flatnonzero(gaps == length)
-        between = codes[ends[here][:, None] + np.arange(length)]
-        regular[here] = _BETWEEN[between].all(axis=1) & (np.count_nonzero(between == 44, axis=1) == 1)
-    last = int(np.argmin(regular)) if not regular.all() else len(gaps)
+    last = _first_irregular(codes, ends[:-1], starts[1:])
+    regular = last == complete - 1
     end = int(ends[last])
     behind = data[end : end + 4096].lstrip(_SPACE)
     rest = end + len(data[end : end + 4096]) - len(behind)
     if behind.startswith(b"]"):
         return Span(starts[: last + 1], ends[: last + 1], rest, finished=True)
-    if last < len(gaps) or (behind and not behind.startswith(b",")):
+    if not regular or (behind and not behind.startswith(b",")):
         return None
     return Span(starts, ends, end, finished=False)
 
 
-def _parse_objects(data: bytes) -> Span:
+def _first_irregular(codes: npt.NDArray[np.uint8], froms: npt.NDArray[np.int64], tos: npt.NDArray[np.int64]) -> int:
+    """Give the number of the first gap that holds anything but one comma and white space; how many gaps, if none."""
+    gaps = tos - froms
+    if not len(gaps):
+        return 0
+    first = codes[froms[0] : tos[0]]
+    if (gaps == gaps[0]).all() and len(first) <= 64 and _BETWEEN[first].all() and np.count_nonzero(first == 44) == 1:
+        same = (codes[froms + column] == code for column, code in enumerate(first))  # machines write gaps all alike
+        if all(column.all() for column in same):
+            return len(gaps)
+    regular = np.zeros(len(gaps), np.bool_)
+    for length in np.unique(gaps[(gaps > 0) & (gaps <= 64)]):
+        here = np.flatnonzero(gaps == length)
+        between = codes[froms[here][:, None] + np.arange(length)]
+        regular[here] = _BETWEEN[between].all(axis=1) & (np.count_nonzero(between == 44, axis=1) == 1)
+    return int(np.argmin(regular)) if not regular.all() else len(gaps)
+
+
+def _parse_objects(data: bytes, position: int) -> Span:
     """Find the same positions by parsing."""
     text = data.decode("latin-1")
     decoder = json.JSONDecoder()
     starts: list[int] = []
     ends: list[int] = []
-    position = 0
     while True:
         while text[position : position + 1] in (" ", "\t", "\r", "\n", ","):
             position += 1
@@ -204,28 +225,35 @@ def _parse_objects(data: bytes) -> Span:
         starts.append(position)
         ends.append(end)
         position = end
-    return Span(np.array(starts, np.int64), np.array(ends, np.int64), ends[-1] if ends else 0, finished=False)
+    return Span(np.array(starts, np.int64), np.array(ends, np.int64), position, finished=False)
 
 
 def integers(block: Block, name: bytes) -> npt.NDArray[np.int64] | None:
-    """Read the whole number behind ``"name":`` in every object; None unless each object has that name exactly once."""
-    quoted = b'"' + name + b'"'
-    found = []
-    position = block.data.find(quoted, int(block.starts[0]), int(block.ends[-1]))
-    end = int(block.ends[-1])
-    while position >= 0:
-        found.append(position)
-        position = block.data.find(quoted, position + 1, end)
-    places = np.array(found, np.int64)
-    if len(places) != len(block.starts) or not ((places > block.starts) & (places < block.ends)).all():
+    """Read the whole number behind ``"name":`` in every object; None unless each object has that name exactly once.
+
+    `name` has six letters or more. A number with a sign, a fraction or quotes comes out as its first digits: whoever parses the object will tell.
+    """
+    quoted = np.frombuffer(b'"' + name + b'"', np.uint8)
+    first, last = int(block.starts[0]), int(block.ends[-1])
+    codes = np.frombuffer(block.data, np.uint8)[first:last]
+    rare = int(np.argmax(quoted == 95)) or 1  # an underscore, if there is one, is seldom elsewhere
+    places = np.flatnonzero(codes[rare : len(codes) - len(quoted)] == quoted[rare])
+    for offset in {0, len(quoted) - 8}:  # eight bytes at a time
+        words = np.ndarray(len(codes) - 7, np.uint64, codes.data, strides=(1,))
+        places = places[words[places + offset] == quoted[offset : offset + 8].copy().view(np.uint64)]
+    if len(places) != len(block.starts) or not ((places + first > block.starts) & (places + first < block.ends)).all():
         return None
-    codes = np.frombuffer(block.data + b" " * 32, np.uint8)
-    window = codes[(places + len(quoted))[:, None] + np.arange(24)] - 48
-    is_digit = window < 10
+    cursor = places + len(quoted)
     values = np.zeros(len(places), np.int64)
-    ended = np.zeros(len(places), np.bool_)
-    for column in range(24):
-        digit = is_digit[:, column]
-        ended |= ~digit & (column > 0) & is_digit[:, column - 1]
-        values = np.where(digit & ~ended, values * 10 + window[:, column], values)
+    begun = np.zeros(len(places), np.bool_)
+    open_ = np.ones(len(places), np.bool_)
+    for _ in range(_LONGEST_NUMBER):
+        digits = codes[cursor] - 48
+        is_digit = digits < 10
+        open_ &= is_digit | ~begun
+        if not open_.any():
+            break
+        begun |= is_digit
+        values = np.where(is_digit & open_, values * 10 + digits, values)
+        cursor = np.minimum(cursor + 1, len(codes) - 1)
     return values
