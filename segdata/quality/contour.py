@@ -54,7 +54,7 @@ def boundary_map(mask: Mask) -> Mask:
     """
     check_mask("mask", mask)
     height = len(mask)
-    return unpack(_boundaries(pack(mask)[None], height)[0], height)
+    return unpack(_boundaries(pack(mask), height)[0], height)
 
 
 def contour_accuracy(pred: Mask, gt: Mask, *, tolerance: float = TOLERANCE, void: Mask | None = None) -> float:

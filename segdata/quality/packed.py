@@ -63,7 +63,7 @@ def pack_pair(pred: Mask, gt: Mask, void: Mask | None = None) -> PackedPair:
                 "predict at the size of the photo, or scale the prediction to it",
             )
     height, width = gt.shape
-    bits = np.stack([pack(pred), pack(gt)])
+    bits = pack(pred, gt)
     if void is not None:
         bits &= ~pack(void)
     # One empty column is kept on either side: the boundary runs half a pixel to the left of a mask.
@@ -81,21 +81,23 @@ def check_mask(name: str, mask: Mask) -> None:
         )
 
 
-def pack(mask: Mask) -> Bytes:
-    """Pack a bool (H, W) mask to uint8 (ceil(H / 8), W).
+def pack(*masks: Mask) -> Bytes:
+    """Pack bool (H, W) masks of one size to uint8 (masks, ceil(H / 8), W).
 
     A pixel is set where its byte is not 0: Pillow gives the pixels of a 1-bit file as bool with bytes of 255.
     """
-    pixels = mask.view(np.uint8)
-    if pixels.max() > 1:
-        pixels = (pixels != 0).view(np.uint8)
-    rows = -(-len(pixels) // BANDS)
-    packed = np.zeros((rows, pixels.shape[1]), np.uint8)
-    for start in range((BANDS - 1) * rows, -1, -rows):
-        packed += packed  # a shift by one bit, and faster than one
-        band = pixels[start : start + rows]
-        packed[: len(band)] |= band
-    return packed
+    height, width = masks[0].shape
+    rows = -(-height // BANDS)
+    bits = np.zeros((len(masks), rows, width), np.uint8)
+    for packed, mask in zip(bits, masks, strict=True):
+        pixels = mask.view(np.uint8)
+        if pixels.max() > 1:
+            pixels = (pixels != 0).view(np.uint8)
+        for start in range((BANDS - 1) * rows, -1, -rows):
+            band = pixels[start : start + rows]
+            np.add(packed, packed, out=packed)  # a shift by one bit, and faster than one
+            packed[: len(band)] |= band
+    return bits
 
 
 def unpack(packed: Bytes, height: int) -> Mask:
@@ -106,7 +108,7 @@ def unpack(packed: Bytes, height: int) -> Mask:
 
 def count(packed: Bytes) -> int:
     """Count the set pixels."""
-    return int(cv2.norm(packed, cv2.NORM_HAMMING))
+    return int(cv2.norm(packed.ravel(), cv2.NORM_HAMMING))
 
 
 def framed(bits: Bytes, margin: int) -> Framed:

@@ -37,8 +37,8 @@ def threshold_counts(
     `probability` is float32 (H, W) in [0, 1]; `gt` and `void` are bool (H, W), void pixels count nowhere.
     Foreground is where the probability is at least the threshold, both as float32: the 51 of an 8-bit map is
     foreground at 0.2. A NaN is background. The counts are those of thresholding once per threshold, in any
-    precision of the map; the time is that of a few passes, as only pixels between the first and the last threshold
-    are sorted into bins.
+    precision of the map. The map is read once, and only pixels between the first and the last threshold, which are
+    few around a person, are sorted into bins.
 
     Raises `SampleError` where the sizes differ, `InputError` for other types or thresholds that do not rise.
 
