@@ -130,8 +130,10 @@ class RowIndex:
 
     def find(self, key: str) -> tuple[int, bytes] | None:
         """Give the offset of a key's row and the row without the newline."""
+        if self._file is None:
+            return None
         place = int(np.searchsorted(self._hashes, np.uint64(hash_key(key)), side="right")) - 1
-        if self._file is None or place < 0 or self._hashes[place] != hash_key(key):
+        if place < 0 or self._hashes[place] != hash_key(key):
             return None
         offset = int(self._offsets[place])
         self._file.seek(offset)

@@ -20,24 +20,40 @@ def part_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(path: str | Path, data: bytes) -> None:
     """Write `data` to `path` in one step, making its folders; a file that holds the same bytes is left alone.
 
     Raises `StorageError` when the place takes no more (full, read-only, no permission), and `SampleError`
     (``cannot-write``) when this name alone cannot be written.
     """
-    part = part_of(path)
+    name = os.fspath(path)  # strings all through: a data set has as many files as samples, and pathlib takes its time
+    folder, _, last = name.rpartition(os.sep)
+    part = os.path.join(folder, f".{last}.part")  # noqa: PTH118
     try:
-        if path.exists() and path.stat().st_size == len(data) and path.read_bytes() == data:
+        if _holds(name, data):
             return  # replacing a file costs four times what reading it does
         try:
-            part.write_bytes(data)
+            _write(part, data)
         except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(data)
-        part.replace(path)
+            os.makedirs(folder or ".", exist_ok=True)  # noqa: PTH103
+            _write(part, data)
+        os.replace(part, name)  # noqa: PTH105
     except OSError as error:
-        raise storage_error(path, error) from error
+        raise storage_error(Path(name), error) from error
+
+
+def _holds(name: str, data: bytes) -> bool:
+    try:
+        if os.stat(name).st_size != len(data):  # noqa: PTH116
+            return False
+    except FileNotFoundError:
+        return False
+    return Path(name).read_bytes() == data
+
+
+def _write(name: str, data: bytes) -> None:
+    with open(name, "wb", buffering=0) as file:  # noqa: PTH123
+        file.write(data)
 
 
 def storage_error(path: Path, error: OSError) -> StorageError | SampleError:

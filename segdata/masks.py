@@ -58,7 +58,7 @@ def _check_polygon(polygon: Sequence[float], number: int) -> None:
     if len(polygon) < 6:
         raise SampleError("bad-polygon", f"polygon {number} has {len(polygon) // 2} points, and needs three")
     try:
-        total, low, high = math.fsum(polygon), min(polygon), max(polygon)
+        total, low, high = sum(polygon, 0.0), min(polygon), max(polygon)
     except (TypeError, ValueError, OverflowError):
         total, low, high = math.nan, 0.0, 0.0
     if not math.isfinite(total) or not math.isfinite(high - low):
@@ -128,22 +128,28 @@ def run_lengths(rle: Rle) -> npt.NDArray[np.int64]:
     >>> run_lengths(Rle((2, 2), "121"))
     array([1, 2, 1])
     """
-    codes = np.frombuffer(rle.counts.encode("ascii"), np.uint8).astype(np.int64) - 48
+    codes = np.frombuffer(rle.counts.encode("ascii"), np.uint8) - np.uint8(48)
     if codes.size == 0:
-        return codes
-    if codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
+        return codes.astype(np.int64)
+    if codes.max() > 63 or codes[-1] > 31:
         raise ValueError("not a COCO run length string")
-    ends = np.flatnonzero((codes & 32) == 0)
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    digits = ends - starts + 1
-    if digits.max() > 12:
+    # Each number is digits of five bits, the lowest first; a sixth bit says that another follows.
+    ends = (codes < 32).nonzero()[0]
+    digits = ends.copy()
+    digits[1:] -= ends[:-1]
+    digits[0] += 1
+    longest = digits.max()
+    if longest > 12:
         raise ValueError("a run length of more than 60 bits")
-    place = np.arange(codes.size) - np.repeat(starts, digits)
-    runs = np.add.reduceat((codes & 31) << (5 * place), starts)
-    runs -= np.where(codes[ends] & 16, 1 << (5 * digits), 0)
+    low = (codes & 31).astype(np.int64)
+    runs = low[ends]
+    runs -= (runs & 16) << 1  # the highest digit carries the sign
+    for place in range(1, longest):
+        more = (digits > place).nonzero()[0]
+        runs[more] = (runs[more] << 5) + low[ends[more] - place]
     # From the fourth run on, COCO stores the difference to the run before the last one.
-    runs[1::2] = np.cumsum(runs[1::2])
-    runs[2::2] = np.cumsum(runs[2::2])
+    for series in (runs[1::2], runs[2::2]):
+        series.cumsum(out=series)
     return runs
 
 
@@ -192,13 +198,17 @@ def transitions(
     """
     height, width = rle.size
     runs = run_lengths(rle)
-    changes = np.cumsum(runs)[:-1]
+    changes = runs.cumsum()[:-1]
     if runs.size > 2 and not runs[1:-1].all():  # a run of no pixel ends where it starts: both changes cancel
         changes, repeats = np.unique(changes, return_counts=True)
         changes = changes[repeats % 2 == 1]
-    first_row = np.searchsorted(changes, np.arange(width) * height, side="right") % 2 == 1
-    columns, rows = np.divmod(changes, height) if height else (changes, changes)
-    is_set = np.arange(changes.size) % 2 == 0
+    is_set = np.zeros(changes.size, np.bool_)
+    is_set[::2] = True
+    if not height:
+        return np.zeros(width, np.bool_), changes[:0], changes[:0], is_set[:0]
+    first_row = changes.searchsorted(np.arange(0, width * height, height), side="right") % 2 == 1
+    columns = changes // height
+    rows = changes - columns * height
     inside = (rows > 0) & (columns < width)
     return first_row, rows[inside], columns[inside], is_set[inside]
 

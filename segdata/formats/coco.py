@@ -230,7 +230,7 @@ class CocoFile:
             raise SampleError(
                 "duplicate-id", f"{self.path}: {image.file_name} shares its image id {image.id} with another image"
             )
-        if key_of(image.file_name) and _hash_key(image.file_name) in self._duplicate_keys:
+        if self._duplicate_keys and _hash_key(image.file_name) in self._duplicate_keys:
             raise SampleError(
                 "duplicate-key",
                 f"{self.path}: {image.file_name} (image id {image.id}) differs from another image only in its suffix",

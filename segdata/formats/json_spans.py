@@ -231,7 +231,8 @@ def _parse_objects(data: bytes, position: int) -> Span:
 def integers(block: Block, name: bytes) -> npt.NDArray[np.int64] | None:
     """Read the whole number behind ``"name":`` in every object; None unless each object has that name exactly once.
 
-    `name` has six letters or more. A number with a sign, a fraction or quotes comes out as its first digits: whoever parses the object will tell.
+    `name` has six letters or more. A number with a sign, a fraction or quotes comes out as its first digits: whoever
+    parses the object will tell.
     """
     quoted = np.frombuffer(b'"' + name + b'"', np.uint8)
     first, last = int(block.starts[0]), int(block.ends[-1])

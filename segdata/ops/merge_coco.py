@@ -191,11 +191,11 @@ class MergeCoco(msgspec.Struct, frozen=True):
         persons = [_upright(person, turn) for person in persons]
 
         mask_name = f"masks/{key}.png"
-        write_file(Path(self.out) / mask_name, self._encode(persons, facts.height, facts.width))
+        write_file(f"{self.out}/{mask_name}", self._encode(persons, facts.height, facts.width))
         photo_name = None
         if photo is not None:
             photo_name = f"images/{key}{PurePosixPath(image.file_name).suffix}"
-            write_file(Path(self.out) / photo_name, photo)
+            write_file(f"{self.out}/{photo_name}", photo)
         licence = self.licences.get(image.license, {}) if image.license is not None else {}
         columns: Row = {
             "key": key,
