@@ -27,7 +27,7 @@ from segdata.ops.saliency import FALL_OFF, frame_map, saliency_map, stature
 
 Map = NDArray[np.float32]
 FALL_OFFS = (0.015, 0.02, 0.025, FALL_OFF, 0.04, 0.06)
-LABELLED = ((1, 3), (4, 6), (7, 9), (10, 12), (13, 15), (16, 17))
+VISIBLE = ((0, 0), (1, 3), (4, 6), (7, 9), (10, 12), (13, 15), (16, 17))
 REPEATS = 5
 
 
@@ -58,10 +58,10 @@ def cases(file: Path) -> Iterator[Case]:
     by_photo = defaultdict(list)
     for annotation in content["annotations"]:
         by_photo[annotation["image_id"]].append(annotation)
-    for photo, annotations in by_photo.items():
+    for photo, persons in by_photo.items():
         height, width = sizes[photo]
-        masks = [rle_to_mask(segmentation_to_rle(one["segmentation"], height, width)) for one in annotations]
-        for number, annotation in enumerate(annotations):
+        masks = [rle_to_mask(segmentation_to_rle(one["segmentation"], height, width)) for one in persons]
+        for number, annotation in enumerate(persons):
             if annotation["iscrowd"] or not annotation["num_keypoints"]:
                 continue
             others = np.zeros((height, width), np.bool_)
@@ -127,47 +127,40 @@ METHODS: dict[str, Callable[[Case], Map]] = {
 }
 
 
+def figures(method: Callable[[Case], Map], persons: list[Case]) -> NDArray[np.float64]:
+    """Give the AUC in the enlarged box and over the photo, then both with other persons left out: (N, 4)."""
+    rows = []
+    for case in persons:
+        values, kept, inside = method(case), ~case.others, case.region
+        in_box = [auc(values[inside], case.mask[inside], part) for part in (None, kept[inside])]
+        over_photo = [auc(values, case.mask, part) for part in (None, kept)]
+        rows.append([in_box[0], over_photo[0], in_box[1], over_photo[1]])
+    return np.array(rows)
+
+
+def pair(rows: NDArray[np.float64]) -> str:
+    """Write the means of two columns."""
+    return "{:.4f} {:.4f}".format(*rows.mean(axis=0))
+
+
 def table(title: str, persons: list[Case]) -> None:
     """Print the mean AUC of each method: chosen on, checked on, all; in the box and over the photo."""
-    print(f"\n{title}: mean AUC, box / photo")
-    print(f"{'':34}{'even ids':>17}{'odd ids':>17}{'all':>17}{'others left out':>19}")
+    print(f"{title}: mean AUC, box and photo")
+    print(f"{'':34}{'even ids':>18}{'odd ids':>18}{'all':>18}{'others left out':>18}")
+    even = np.array([case.tuned for case in persons])
     for name, method in METHODS.items():
-        rows = []
-        for case in persons:
-            values, kept = method(case), ~case.others
-            inside = case.region
-            rows.append((
-                case.tuned,
-                auc(values[inside], case.mask[inside]),
-                auc(values, case.mask),
-                auc(values[inside], case.mask[inside], kept[inside]),
-                auc(values, case.mask, kept),
-            ))  # fmt: skip
-        figures = np.array(rows, float)
-        even = figures[:, 0] == 1
-        parts = [figures[even, 1:3], figures[~even, 1:3], figures[:, 1:3], figures[:, 3:5]]
-        print(f"{name:34}" + "    ".join("  {:.4f} {:.4f}".format(*part.mean(axis=0)).rjust(13) for part in parts))
+        rows = figures(method, persons)
+        parts = (rows[even, :2], rows[~even, :2], rows[:, :2], rows[:, 2:])
+        print(f"{name:34}" + "".join(f"{pair(part):>18}" for part in parts), flush=True)
 
 
 def by_keypoints(persons: list[Case]) -> None:
     """Print the AUC by the number of visible keypoints."""
-    print(f"\nby visible keypoints: {'persons':>10}{'box alone':>18}{'Gaussians':>18}{'saliency map':>18}")
-    for low, high in ((0, 0), *LABELLED):
+    print(f"\n{'visible keypoints':18}{'persons':>10}{'box alone':>18}{'Gaussians':>18}{'saliency map':>18}")
+    for low, high in VISIBLE:
         group = [case for case in persons if low <= int((case.keypoints[:, 2] > 1).sum()) <= high]
-        cells = [
-            "{:.4f} {:.4f}".format(
-                *np.mean(
-                    [
-                        (auc(values[case.region], case.mask[case.region]), auc(values, case.mask))
-                        for case in group
-                        for values in (method(case),)
-                    ],
-                    axis=0,
-                )
-            )
-            for method in (box, gaussians, ours)
-        ]
-        print(f"{low:>10} to {high:<7}{len(group):>10}" + "".join(f"{cell:>18}" for cell in cells))
+        cells = [pair(figures(method, group)[:, :2]) for method in (box, gaussians, ours)]
+        print(f"{f'{low} to {high}':18}{len(group):>10}" + "".join(f"{cell:>18}" for cell in cells), flush=True)
 
 
 def fall_offs(persons: list[Case]) -> None:
@@ -205,7 +198,8 @@ def speed(persons: list[Case]) -> None:
                 method(case)
             times[name].append(time.perf_counter() - start)
     windows, photo = statistics.median(times["windows"]), statistics.median(times["photo"])
-    print(f"\nlocal windows: {photo / windows:.1f}x the speed of the whole photo, {windows / len(persons) * 1e3:.1f} ms a person")
+    each = windows / len(persons) * 1e3
+    print(f"\nlocal windows: {photo / windows:.1f}x the speed of the whole photo, {each:.1f} ms a person")
 
 
 def main() -> None:

@@ -1,1 +1,119 @@
-"""segdata: person-segmentation data sets from photos and annotations, and scores of masks."""
+"""Person-segmentation data sets: from photos and COCO annotations to masks, edges, splits and scores.
+
+The names below are the public API. Each is loaded when it is first used, so `import segdata` itself takes no time.
+What the command line does is one call here::
+
+    import segdata
+
+    segdata.merge_coco("instances.json", images="photos", out="data")
+    segdata.split("data", ratios=(60, 20, 20))
+    print(segdata.evaluate("preds", "data").mean["iou"])
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segdata.dataset import Dataset
+    from segdata.engine import Engine, Inline, Processes
+    from segdata.errors import InputError, SampleError, SegdataError, StorageError
+    from segdata.masks import mask_to_rle, merge_rles, polygons_to_rle, rle_to_mask, segmentation_to_rle
+    from segdata.ops.edges import edge_label, edges
+    from segdata.ops.merge_coco import merge_coco
+    from segdata.ops.merge_parts import merge_labels, merge_parts
+    from segdata.ops.split import assign_splits, split
+    from segdata.pixels import decode_image, decode_mask, decode_probability, encode_png
+    from segdata.quality.bootstrap import paired_bootstrap
+    from segdata.quality.boundary_iou import boundary_iou
+    from segdata.quality.contour import boundary_map, contour_accuracy, contour_tolerance
+    from segdata.quality.evaluate import Comparison, Evaluation, compare, evaluate
+    from segdata.quality.overlap import iou, precision, recall
+    from segdata.quality.scores import score, summarise
+    from segdata.quality.threshold import best_threshold, threshold_counts
+    from segdata.recipe import build
+    from segdata.sample import Outcome, Person, Rle, Sample
+    from segdata.steps import Report
+
+_HOMES = {
+    "segdata.dataset": "Dataset",
+    "segdata.engine": "Engine Inline Processes",
+    "segdata.errors": "InputError SampleError SegdataError StorageError",
+    "segdata.masks": "mask_to_rle merge_rles polygons_to_rle rle_to_mask segmentation_to_rle",
+    "segdata.ops.edges": "edge_label edges",
+    "segdata.ops.merge_coco": "merge_coco",
+    "segdata.ops.merge_parts": "merge_labels merge_parts",
+    "segdata.ops.split": "assign_splits split",
+    "segdata.pixels": "decode_image decode_mask decode_probability encode_png",
+    "segdata.quality.bootstrap": "paired_bootstrap",
+    "segdata.quality.boundary_iou": "boundary_iou",
+    "segdata.quality.contour": "boundary_map contour_accuracy contour_tolerance",
+    "segdata.quality.evaluate": "Comparison Evaluation compare evaluate",
+    "segdata.quality.overlap": "iou precision recall",
+    "segdata.quality.scores": "score summarise",
+    "segdata.quality.threshold": "best_threshold threshold_counts",
+    "segdata.recipe": "build",
+    "segdata.sample": "Outcome Person Rle Sample",
+    "segdata.steps": "Report",
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+__all__ = [
+    "Comparison",
+    "Dataset",
+    "Engine",
+    "Evaluation",
+    "Inline",
+    "InputError",
+    "Outcome",
+    "Person",
+    "Processes",
+    "Report",
+    "Rle",
+    "Sample",
+    "SampleError",
+    "SegdataError",
+    "StorageError",
+    "assign_splits",
+    "best_threshold",
+    "boundary_iou",
+    "boundary_map",
+    "build",
+    "compare",
+    "contour_accuracy",
+    "contour_tolerance",
+    "decode_image",
+    "decode_mask",
+    "decode_probability",
+    "edge_label",
+    "edges",
+    "encode_png",
+    "evaluate",
+    "iou",
+    "mask_to_rle",
+    "merge_coco",
+    "merge_labels",
+    "merge_parts",
+    "merge_rles",
+    "paired_bootstrap",
+    "polygons_to_rle",
+    "precision",
+    "recall",
+    "rle_to_mask",
+    "score",
+    "segmentation_to_rle",
+    "split",
+    "summarise",
+    "threshold_counts",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'segdata' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

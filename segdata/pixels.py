@@ -161,7 +161,8 @@ def decode_mask(data: bytes, name: str = "mask", void: int | None = None) -> tup
     if labels.dtype == np.bool_:
         return labels, void_mask
     person = labels != 0
-    if np.count_nonzero(labels == labels.max(initial=0)) != np.count_nonzero(person) and person.any():
+    highest = labels.max(initial=0)
+    if highest and np.count_nonzero(labels == highest) != np.count_nonzero(person):
         values = np.unique(labels)
         raise SampleError(
             "not-binary",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -13,11 +15,11 @@ import numpy as np
 from segdata.choices import Missing
 from segdata.dataset import Row, open_rows
 from segdata.engine import Engine, Inline, Lost
-from segdata.errors import InputError, SampleError
+from segdata.errors import InputError, SampleError, SegdataError
 from segdata.files import read_file
 from segdata.pixels import decode_mask, decode_probability
 from segdata.quality.bootstrap import Interval, paired_bootstrap
-from segdata.quality.boundary_iou import DILATION
+from segdata.quality.boundary_iou import DILATION, band_width
 from segdata.quality.contour import TOLERANCE, contour_tolerance
 from segdata.quality.resize import Map, crop_to_box, mask_box, to_height, to_size
 from segdata.quality.scores import Scores, score, summarise
@@ -155,7 +157,8 @@ def evaluate(
     Raises
     ------
     InputError
-        For folders without images, files without a partner, or when no sample could be scored.
+        For folders without images, files without a partner, a threshold outside [0, 1], a height below 1, as
+        `contour_accuracy` and `boundary_iou`, or when no sample could be scored.
 
     Examples
     --------
@@ -169,6 +172,7 @@ def evaluate(
     0.5
     """
     options = _Options(tolerance, dilation, void, threshold, height, crop_to_gt, resize)
+    _check(options)
     pairs = _match(preds, gt, missing)
     swept = None
     if threshold == "sweep":
@@ -264,7 +268,7 @@ def _mask_files(folder: str | Path) -> dict[str, tuple[str, Row]]:
     for row in rows():
         name = row.pop("mask_file_name", None)
         if name:
-            files[row["key"]] = (str(root / name), {"domain": row.get("domain"), "split": row.get("split")})
+            files[row["key"]] = (f"{root}/{name}", {"domain": row.get("domain"), "split": row.get("split")})
     if not files:
         raise InputError(f"{folder} names no masks", "give a data set with masks, or a folder of mask images")
     return files
@@ -280,25 +284,42 @@ class _Options(NamedTuple):
     resize: bool
 
 
+def _check(options: _Options) -> None:
+    contour_tolerance((1, 1), options.tolerance)
+    band_width((1, 1), options.dilation)
+    if isinstance(options.threshold, float | int) and not 0 <= options.threshold <= 1:
+        raise InputError(f"the threshold {options.threshold:g} is not a probability", "give one from 0 to 1")
+    if options.height is not None and options.height < 1:
+        raise InputError(f"masks cannot be {options.height} pixels high", "give a height of 1 or more")
+
+
 class _Swept(NamedTuple):
     means: dict[str, float]
     best: BestThreshold
 
 
-class _Score(NamedTuple):
+_Scored: TypeAlias = "tuple[Scores, int] | list[float] | Failure"
+
+
+class _Score(msgspec.Struct, frozen=True):
     """The work on one pair of files."""
 
     options: _Options
 
-    def __call__(self, pair: _Pair) -> tuple[Scores, int] | list[float] | Failure:
+    def __call__(self, pair: _Pair) -> _Scored:
         try:
             return self._score(pair)
         except SampleError as error:
             return Failure(pair.key, error.code, str(error))
+        except SegdataError:
+            raise
+        except Exception as error:
+            logging.getLogger("segdata").debug("%s failed on %s", STEP, pair.key, exc_info=True)
+            return Failure(pair.key, "internal-error", f"{pair.pred}: {type(error).__name__}: {error}")
 
     def _score(self, pair: _Pair) -> tuple[Scores, int] | list[float]:
         options = self.options
-        gt, void = decode_mask(read_file(Path(pair.gt)), pair.gt, options.void)
+        gt, void = decode_mask(read_file(pair.gt), pair.gt, options.void)
         box = mask_box(gt) if options.crop_to_gt else None
 
         def prepare(array: Map) -> Map:
@@ -306,7 +327,7 @@ class _Score(NamedTuple):
             return cropped if options.height is None else to_height(cropped, options.height)
 
         void = None if void is None else prepare(void)
-        data = read_file(Path(pair.pred))
+        data = read_file(pair.pred)
         if options.threshold is None:
             pred = prepare(self._same_size(decode_mask(data, pair.pred)[0], gt.shape, pair))
             gt = prepare(gt)
@@ -333,17 +354,20 @@ class _Score(NamedTuple):
 
 def _run(
     pairs: _Pairs, options: _Options, engine: Engine | None, progress: Progress | None, step: str
-) -> Iterator[tuple[_Pair, tuple[Scores, int] | list[float] | Failure]]:
+) -> Iterator[tuple[_Pair, _Scored]]:
     chosen: Engine = engine or Inline()
     if progress is not None:
         progress.begin(step, len(pairs.pairs))
-    for pair, result in zip(pairs.pairs, chosen.map(_Score(options), pairs.pairs), strict=True):
-        if isinstance(result, Lost):
-            yield pair, Failure(pair.key, "worker-died", f"{pair.pred} ended its worker process twice (out of memory?)")
-        else:
-            yield pair, result
-        if progress is not None:
-            progress.advance()
+    work: Callable[[_Pair], _Scored] = _Score(options)
+    with closing(chosen.map(work, pairs.pairs)) as results:
+        for pair, result in zip(pairs.pairs, results, strict=True):
+            if isinstance(result, Lost):
+                message = f"{pair.pred} ended its worker process each time (out of memory?)"
+                yield pair, Failure(pair.key, "worker-died", message)
+            else:
+                yield pair, result
+            if progress is not None:
+                progress.advance()
 
 
 def _score_all(

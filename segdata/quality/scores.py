@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -26,6 +27,17 @@ class Scores(msgspec.Struct, frozen=True, gc=False):
     union: int
     pred_area: int
     gt_area: int
+
+
+class Scored(Protocol):
+    """What `summarise` reads of a sample: `Scores`, or anything that has the same members."""
+
+    @property
+    def intersection(self) -> int: ...
+    @property
+    def pred_area(self) -> int: ...
+    @property
+    def gt_area(self) -> int: ...
 
 
 class Spread(msgspec.Struct, frozen=True, gc=False):
@@ -86,7 +98,7 @@ def score(
     )
 
 
-def summarise(scores: Iterable[Scores]) -> Summary:
+def summarise(scores: Iterable[Scored]) -> Summary:
     """Give the mean and standard deviation of each measure, and the pooled region measures.
 
     The standard deviation has divisor N, numpy's default, as published scores have. Raises `InputError` where there
