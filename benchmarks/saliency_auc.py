@@ -1,6 +1,8 @@
 """How well saliency maps rank the pixels of a person over the background, on COCO's keypoints and masks.
 
-Usage: python benchmarks/saliency_auc.py FOLDER  (with person_keypoints.json of COCO; it takes some minutes)
+Usage: python benchmarks/saliency_auc.py FOLDER [constants]
+
+FOLDER holds COCO's person_keypoints.json. `constants` varies each constant instead; either takes some minutes.
 
 One figure a person: the area under the ROC curve (ties count half) of the map drawn from this person's keypoints. Every
 pixel that is not this person's is background, other persons' too. It is measured inside the annotated box enlarged by a
@@ -23,12 +25,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdata.masks import Mask, rle_to_mask, segmentation_to_rle
+from segdata.ops import saliency
 from segdata.ops.saliency import FALL_OFF, frame_map, saliency_map, stature
 
 Map = NDArray[np.float32]
 FALL_OFFS = (0.015, 0.02, 0.025, FALL_OFF, 0.04, 0.06)
 VISIBLE = ((0, 0), (1, 3), (4, 6), (7, 9), (10, 12), (13, 15), (16, 17))
 REPEATS = 5
+SHARES = (
+    *("_CHEST", "_BELLY", "_NECK", "_NAPE", "_HEAD_UP", "_HEAD_HALF_HEIGHT", "_HEAD_HALF_WIDTH"),
+    *("_HAND", "_FINGERS", "_FOOT", "_TOES", "_FOOT_DOWN", "_HIDDEN_HIP"),
+)
+JOINTS = {
+    "shoulders": (5, 6),
+    "elbows": (7, 8),
+    "wrists": (9, 10),
+    "hips": (11, 12),
+    "knees": (13, 14),
+    "ankles": (15, 16),
+}
 
 
 class Case(NamedTuple):
@@ -181,6 +196,22 @@ def fall_offs(persons: list[Case]) -> None:
         print("{:>19}{:>11.4f}{:>11.4f}{:>12.4f}{:>9.4f}{:>11.4f}".format(share, *np.mean(rows, axis=0)))
 
 
+def constants(persons: list[Case]) -> None:
+    """Print how the AUC in the box and over the photo changes when each constant is made smaller or larger."""
+    best = figures(ours, persons)[:, :2].mean(axis=0)
+    print(f"\n{'change of AUC in 1/10000, even ids':36}{'x 0.7':>14}{'x 1.4':>14}")
+    widths = saliency._HALF_WIDTHS
+    shares = [(name, "", getattr(saliency, name)) for name in SHARES]
+    joints = [("_HALF_WIDTHS", joint, np.isin(np.arange(17), rows)) for joint, rows in JOINTS.items()]
+    for name, joint, value in shares + joints:
+        cells = []
+        for factor in (0.7, 1.4):
+            setattr(saliency, name, np.where(value, widths * factor, widths) if joint else value * factor)
+            cells.append("{:+.1f} {:+.1f}".format(*(figures(ours, persons)[:, :2].mean(axis=0) - best) * 1e4))
+        setattr(saliency, name, widths if joint else value)
+        print(f"{joint or name:24}{widths[value][0] if joint else value:>12.4f}" + "".join(f"{c:>14}" for c in cells))
+
+
 def straightforward(case: Case) -> Map:
     """Compute the map over the whole photo."""
     frame = frame_map(case.keypoints, case.mask.shape)
@@ -210,6 +241,9 @@ def main() -> None:
     if not ten:
         sys.exit(f"there is no person with ten labelled keypoints in {sys.argv[1]}")
     tuned = [case for case in ten if case.tuned]
+    if sys.argv[2:] == ["constants"]:
+        constants(tuned)
+        return
     table(f"{len(ten)} persons with ten or more labelled keypoints, {len(tuned)} of them chosen on", ten)
     by_keypoints(persons)
     fall_offs(tuned)

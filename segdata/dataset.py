@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 from array import array
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from segdata.errors import InputError
+from segdata.errors import InputError, SampleError
 from segdata.files import part_of, storage_error
 from segdata.pixels import IMAGE_SUFFIXES
 from segdata.sample import Sample, encode, key_of
@@ -44,7 +46,7 @@ class Dataset:
             raise InputError(f"{self.root} is not a data set", hint)
 
     def __iter__(self) -> Iterator[Sample]:
-        for number, line in enumerate(self.lines(), start=1):
+        for number, line in self._numbered():
             try:
                 yield msgspec.json.decode(line, type=Sample)
             except msgspec.DecodeError as error:
@@ -55,19 +57,26 @@ class Dataset:
 
     def lines(self) -> Iterator[bytes]:
         """Yield the rows as they stand in the file, without the newline."""
+        for _, line in self._numbered():
+            yield line
+
+    def _numbered(self) -> Iterator[tuple[int, bytes]]:
         with self.metadata.open("rb") as file:
-            for line in file:
+            for number, line in enumerate(file, start=1):
                 if line.strip():
-                    yield line.rstrip(b"\r\n")
+                    yield number, line.rstrip(b"\r\n")
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows as dictionaries, with columns that segdata does not know; each has a `key`."""
-        for number, line in enumerate(self.lines(), start=1):
+        for number, line in self._numbered():
             try:
                 row = msgspec.json.decode(line, type=dict[str, Any])
-            except msgspec.DecodeError as error:
+                if "key" not in row:
+                    row["key"] = _key_in(row.get("file_name"))
+                if isinstance(row["key"], str):
+                    key_of(row["key"])  # outputs are named by it
+            except (msgspec.DecodeError, SampleError) as error:
                 raise self._bad_row(number, error) from error
-            row.setdefault("key", _key_in(row.get("file_name")))
             if not isinstance(row["key"], str):
                 raise self._bad_row(number, "it has no key and no file_name")
             yield row
@@ -85,30 +94,38 @@ def _key_in(file_name: object) -> str | None:
 
 
 def write_lines(path: Path, lines: Iterator[bytes]) -> None:
-    """Write lines to a file in one step. Raises `StorageError` when the place takes no more."""
+    """Write lines to a file in one step; a file that holds the same is left alone.
+
+    Raises `StorageError` when the place takes no more.
+    """
     part = part_of(path)
     try:
         with part.open("wb") as file:
             file.writelines(line + b"\n" for line in lines)
-        part.replace(path)
+        if not path.exists() or not filecmp.cmp(part, path, shallow=False):
+            part.replace(path)
     except OSError as error:
         raise storage_error(path, error) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 class RowIndex:
     """Finds the row of a key in a .jsonl file; of several rows with one key the last. 16 bytes of memory a row.
 
-    A last line without newline, as a killed run leaves it, is not counted; `size` is where the whole lines end.
+    With `torn`, a last line without newline, as a killed run leaves it, is not counted; `size` is where the whole lines
+    end.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, torn: bool = False) -> None:
         self.path = path
         self.size = 0
         hashes, offsets = [], []
         if path.exists():
             with path.open("rb") as file:
                 for line in file:
-                    if not line.endswith(b"\n"):
+                    if torn and not line.endswith(b"\n"):
                         break
                     key = self._key(line)
                     if key is not None:
@@ -126,7 +143,9 @@ class RowIndex:
             named = msgspec.json.decode(line, type=_Named)
         except msgspec.DecodeError:
             return None
-        return named.key if named.key is not None else _key_in(named.file_name)
+        with suppress(SampleError):
+            return named.key if named.key is not None else _key_in(named.file_name)
+        return None
 
     def find(self, key: str) -> tuple[int, bytes] | None:
         """Give the offset of a key's row and the row without the newline."""
@@ -147,13 +166,13 @@ class RowIndex:
         """Give the offsets of all rows, in the order of the file."""
         return sorted(self._offsets.tolist())
 
-    def without(self, hashes: array[int]) -> Iterator[bytes]:
-        """Yield the rows whose key's hash is not among `hashes`."""
+    def without(self, hashes: array[int]) -> Iterator[tuple[int, bytes]]:
+        """Yield the offset and the row of each key whose hash is not among `hashes`, in the order of the file."""
         if self._file is None:
             return
-        for offset in self._offsets[~np.isin(self._hashes, np.array(hashes, np.uint64))]:
-            self._file.seek(int(offset))
-            yield self._file.readline().rstrip(b"\n")
+        for offset in np.sort(self._offsets[~np.isin(self._hashes, np.array(hashes, np.uint64))]).tolist():
+            self._file.seek(offset)
+            yield offset, self._file.readline().rstrip(b"\n")
 
     def close(self) -> None:
         """Close the file."""
@@ -177,7 +196,8 @@ def find_images(folder: str | Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(root.rglob("*")):
         relative = path.relative_to(root)
-        if path.suffix.lower() not in IMAGE_SUFFIXES or any(part.startswith(".") for part in relative.parts):
+        hidden = any(part.startswith(".") for part in relative.parts)
+        if path.suffix.lower() not in IMAGE_SUFFIXES or hidden or not path.is_file():
             continue
         key = key_of(relative.as_posix())
         if key in found:

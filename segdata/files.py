@@ -5,9 +5,16 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from segdata.errors import SampleError, StorageError
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+from segdata.errors import InputError, SampleError, StorageError
 
 _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
@@ -27,7 +34,7 @@ def write_file(path: str | Path, data: bytes) -> None:
     (``cannot-write``) when this name alone cannot be written.
     """
     name = os.fspath(path)  # strings all through: a data set has as many files as samples, and pathlib takes its time
-    folder, _, last = name.rpartition(os.sep)
+    folder, last = os.path.split(name)
     part = os.path.join(folder, f".{last}.part")  # noqa: PTH118
     try:
         if _holds(name, data):
@@ -39,6 +46,8 @@ def write_file(path: str | Path, data: bytes) -> None:
             _write(part, data)
         os.replace(part, name)  # noqa: PTH105
     except OSError as error:
+        with suppress(OSError):
+            os.unlink(part)  # noqa: PTH108
         raise storage_error(Path(name), error) from error
 
 
@@ -53,7 +62,9 @@ def _holds(name: str, data: bytes) -> bool:
 
 def _write(name: str, data: bytes) -> None:
     with open(name, "wb", buffering=0) as file:  # noqa: PTH123
-        file.write(data)
+        left = memoryview(data)
+        while left:  # a disk that is nearly full takes a part of it, and says so only when asked again
+            left = left[file.write(left) :]
 
 
 def storage_error(path: Path, error: OSError) -> StorageError | SampleError:
@@ -64,10 +75,33 @@ def storage_error(path: Path, error: OSError) -> StorageError | SampleError:
     return SampleError("cannot-write", what)
 
 
-def read_file(path: Path) -> bytes:
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other commands from changing the same data set meanwhile; the hold ends with the process, however it ends.
+
+    Raises `InputError` where another process holds it. File systems without such locks, and Windows, do without.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"another command is changing {folder}", "wait until it is done") from error
+        except OSError:  # a network file system
+            pass
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def read_file(path: str | Path) -> bytes:
     """Read a sample's file. Raises `SampleError` (``missing-file``, ``unreadable-file``) that names it."""
     try:
-        return path.read_bytes()
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a path may be a string here
+            return file.read()
     except FileNotFoundError as error:
         raise SampleError("missing-file", f"{path} does not exist") from error
     except OSError as error:

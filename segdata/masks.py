@@ -21,7 +21,7 @@ from segdata.sample import Rle
 Mask = npt.NDArray[np.bool_]
 
 # pycocotools holds five points for each pixel of a polygon's outline in memory.
-_LONGEST_OUTLINE = 20_000_000
+_LONGEST_OUTLINE = 4_000_000
 _CHECK_OUTLINE_ABOVE = 2_000_000
 
 
@@ -63,11 +63,14 @@ def _check_polygon(polygon: Sequence[float], number: int) -> None:
         total, low, high = math.nan, 0.0, 0.0
     if not math.isfinite(total) or not math.isfinite(high - low):
         raise SampleError("bad-polygon", f"polygon {number} has a coordinate that is no finite number")
-    if len(polygon) * (high - low) > _CHECK_OUTLINE_ABOVE:
+    if len(polygon) * (max(high, 0) - min(low, 0)) > _CHECK_OUTLINE_ABOVE:
         points = np.asarray(polygon, np.float64).reshape(-1, 2)
-        steps = np.abs(np.diff(points, axis=0, append=points[:1]))
-        if max(steps.max(axis=1).sum(), np.abs(points).max()) > _LONGEST_OUTLINE:
-            raise SampleError("bad-polygon", f"polygon {number} runs {steps.sum():.0f} pixels along its outline")
+        far = np.abs(points).max()
+        if far > _LONGEST_OUTLINE:
+            raise SampleError("bad-polygon", f"polygon {number} has a coordinate of {far:.6g} pixels")
+        outline = np.abs(np.diff(points, axis=0, append=points[:1])).max(axis=1).sum()
+        if outline > _LONGEST_OUTLINE:
+            raise SampleError("bad-polygon", f"polygon {number} runs {outline:.0f} pixels along its outline")
 
 
 def segmentation_to_rle(segmentation: Any, height: int, width: int) -> Rle:
@@ -84,19 +87,23 @@ def segmentation_to_rle(segmentation: Any, height: int, width: int) -> Rle:
     if not isinstance(segmentation, dict) or "counts" not in segmentation or "size" not in segmentation:
         raise SampleError("bad-rle", "the segmentation is neither polygons nor run lengths with 'counts' and 'size'")
     size, counts = segmentation["size"], segmentation["counts"]
-    if list(size) != [height, width]:
+    if not isinstance(size, list | tuple) or list(size) != [height, width]:
         raise SampleError(
             "size-mismatch",
             f"the run lengths are for {_size_text(size)} (height x width), the image is {height} x {width}",
         )
     if isinstance(counts, list):
-        if not all(type(run) is int and run >= 0 for run in counts):
-            raise SampleError("bad-rle", "a run length is not a whole number of pixels, zero or more")
+        if not all(type(run) is int and 0 <= run <= height * width for run in counts):
+            raise SampleError("bad-rle", "a run length is no whole number of pixels from zero to those of the image")
         _check_total(sum(counts), height, width)
-        return _from_coco(coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width))
-    rle = Rle((height, width), counts if isinstance(counts, str) else "")
-    check_rle(rle)
-    return rle
+        rle = _from_coco(coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width))
+    elif isinstance(counts, str):
+        rle = Rle((height, width), counts)
+        check_rle(rle)
+    else:
+        raise SampleError("bad-rle", "the 'counts' of the run lengths are neither a list nor a string")
+    # pycocotools loses pixels when it merges masks with runs of no pixel behind the first run.
+    return rle if run_lengths(rle)[1:].all() else mask_to_rle(rle_to_mask(rle))
 
 
 def _size_text(size: Any) -> str:
@@ -114,6 +121,8 @@ def check_rle(rle: Rle) -> None:
         raise SampleError("bad-rle", "the compressed run lengths cannot be decoded") from error
     if runs.size and runs.min() < 0:
         raise SampleError("bad-rle", "a run length is negative")
+    if runs.size and runs.max() > rle.size[0] * rle.size[1]:
+        raise SampleError("bad-rle", "a run length is longer than the image")
     _check_total(int(runs.sum()), *rle.size)
 
 
@@ -139,8 +148,8 @@ def run_lengths(rle: Rle) -> npt.NDArray[np.int64]:
     digits[1:] -= ends[:-1]
     digits[0] += 1
     longest = digits.max()
-    if longest > 12:
-        raise ValueError("a run length of more than 60 bits")
+    if longest > 7 or (codes[ends[digits == 7]] & 16).any():  # what pycocotools reads wrongly
+        raise ValueError("a run length of more than 34 bits")
     low = (codes & 31).astype(np.int64)
     runs = low[ends]
     runs -= (runs & 16) << 1  # the highest digit carries the sign

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
@@ -26,6 +27,7 @@ from segdata.sample import Rle
 MOST_PIXELS = 1 << 30
 
 _ORIENTATION_TAG = 0x0112
+_TURNED_BY_PILLOW = frozenset({"TIFF"})
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
 
 
@@ -85,9 +87,12 @@ def check_photo(data: bytes, name: str) -> PhotoFacts:
         width, height = image.size
         orientation = _orientation(image)
         # A JPEG decoded at an eighth of its size is read to the last byte, in a third of the time.
-        image.draft(None, (width // 8, height // 8))
+        image.draft(None, (max(width // 8, 1), max(height // 8, 1)))
         image.load()
-    if orientation >= 5:
+        turned = image.format in _TURNED_BY_PILLOW
+        if turned:
+            width, height = image.size
+    if orientation >= 5 and not turned:
         width, height = height, width
     return PhotoFacts(width, height, orientation)
 
@@ -105,10 +110,10 @@ def decode_image(data: bytes, name: str = "image") -> npt.NDArray[np.uint8]:
         orientation = _orientation(image)
         if image.mode.startswith("I"):
             grey = np.asarray(image)
-            pixels = Image.fromarray((grey / 257 + 0.5).astype(np.uint8)).convert("RGB")
+            pixels = Image.fromarray((np.clip(grey, 0, 65535) / 257 + 0.5).astype(np.uint8)).convert("RGB")
         else:
             pixels = image.convert("RGB")
-        if orientation != 1:
+        if orientation != 1 and image.format not in _TURNED_BY_PILLOW:
             pixels.getexif()[_ORIENTATION_TAG] = orientation
             pixels = ImageOps.exif_transpose(pixels)
         return np.array(pixels)
@@ -270,3 +275,19 @@ def upright_point(x: float, y: float, size: tuple[float, float], orientation: in
     if orientation in (3, 4, 6, 7):
         y = size[1] - y
     return (y, x) if orientation >= 5 else (x, y)
+
+
+def encode_photo(pixels: npt.NDArray[np.uint8], suffix: str) -> bytes:
+    """Encode uint8 (H, W, 3) RGB: ``.png`` without loss, ``.jpg`` at quality 95 with full colour resolution.
+
+    Equal arrays give equal bytes.
+
+    >>> decode_image(encode_photo(np.full((2, 3, 3), 7, np.uint8), ".png")).tolist()[0][0]
+    [7, 7, 7]
+    """
+    if suffix == ".png":
+        # Half the levels' gain for a tenth of their time.
+        return cv2.imencode(suffix, pixels[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=95, subsampling=0)
+    return buffer.getvalue()

@@ -20,10 +20,13 @@ from __future__ import annotations
 
 import inspect
 import tomllib
+import typing
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import msgspec
 
 from segdata.engine import Engine
 from segdata.errors import InputError
@@ -38,6 +41,7 @@ STEPS: dict[str, tuple[str, str]] = {
     "evaluate": ("segdata.quality.evaluate", "evaluate"),
 }
 _PATHS = frozenset({"annotations", "labels", "images", "names", "data", "out", "preds", "gt"})
+_NOT_FROM_FILE = frozenset({"engine", "progress"})
 
 
 class StepResult(NamedTuple):
@@ -57,7 +61,8 @@ def build(recipe: str | Path, *, engine: Engine | None = None, progress: Progres
     """Run the steps of a recipe in their order, each where an earlier run left it.
 
     The whole recipe is checked before the first step runs. Raises `InputError` that names the file and the step for
-    what is not a recipe: bad TOML, an unknown command, an argument that the command does not have or lacks.
+    what is not a recipe: bad TOML, an unknown command, an argument that the command does not have or lacks, or a value
+    of another type than it takes.
     """
     results = []
     for step in _read(Path(recipe)):
@@ -86,15 +91,23 @@ def _check(path: Path, number: int, step: dict[str, Any]) -> _Step:
     arguments = dict(step)
     command = arguments.pop("command", None)
     where = f"{path}, step {number}"
-    if command not in STEPS:
+    if not isinstance(command, str) or command not in STEPS:
         raise InputError(f"{where}: there is no command {command!r} for a recipe", f"use one of {', '.join(STEPS)}")
     module, name = STEPS[command]
     twin = getattr(import_module(module), name)
+    signature = inspect.signature(twin)
     try:
-        inspect.signature(twin).bind(**arguments)
+        signature.replace(
+            parameters=[each for each in signature.parameters.values() if each.name not in _NOT_FROM_FILE]
+        ).bind(**arguments)
     except TypeError as error:
         raise InputError(f"{where}, {command}: {error}", f"see segdata {command} --help") from error
-    for key, value in arguments.items():
-        if key in _PATHS and isinstance(value, str):
-            arguments[key] = str(path.parent / value)
+    types = typing.get_type_hints(twin)
+    for name, value in arguments.items():
+        try:
+            arguments[name] = msgspec.convert(value, str if name in _PATHS else types[name])
+        except msgspec.ValidationError as error:
+            raise InputError(f"{where}, {command}: {name} = {value!r} is not as it should be ({error})") from error
+        if name in _PATHS:
+            arguments[name] = str(path.parent / value)
     return _Step(command, twin, arguments)

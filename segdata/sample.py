@@ -66,14 +66,14 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     message: str
 
 
-def key_of(file_name: str) -> str:
-    r"""Give the key of a file name: its POSIX relative path without suffix.
+def path_of(file_name: str) -> str:
+    r"""Give a file name as its POSIX relative path.
 
-    Raises `SampleError` for an absolute path, a drive, an empty name, or one with ``..``: a key becomes part of
-    the path of an output, which must stay inside the output folder.
+    Raises `SampleError` for an absolute path, a drive, an empty name, or one with ``..``: it becomes the path of an
+    output, which must stay inside the output folder. So does a name that is not valid Unicode.
 
-    >>> key_of("shoot 1/0001.jpg"), key_of("a\\b.png")
-    ('shoot 1/0001', 'a/b')
+    >>> path_of("shoot 1/0001.jpg"), path_of("a\\b.png")
+    ('shoot 1/0001.jpg', 'a/b.png')
     """
     name = file_name.replace("\\", "/")
     drive = name[1:2] == ":"
@@ -81,11 +81,30 @@ def key_of(file_name: str) -> str:
         raise _unsafe(file_name)
     if "//" in name or "./" in name:
         name = PurePosixPath(name).as_posix()
-    folder, slash, last = name.rpartition("/")
-    stem, dot, _ = last.rpartition(".")
-    if last in ("", "."):
+    if name.rpartition("/")[2] in ("", ".") or not _is_unicode(name):
         raise _unsafe(file_name)
+    return name
+
+
+def key_of(file_name: str) -> str:
+    """Give the key of a file name: its POSIX relative path without suffix.
+
+    Raises `SampleError` as `path_of` does.
+
+    >>> key_of("shoot 1/0001.jpg")
+    'shoot 1/0001'
+    """
+    folder, slash, last = path_of(file_name).rpartition("/")
+    stem, dot, _ = last.rpartition(".")
     return folder + slash + (stem if dot and stem.strip(".") else last)
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _unsafe(file_name: str) -> SampleError:

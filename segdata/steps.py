@@ -8,10 +8,12 @@ the result is the same however often the run was interrupted and whichever engin
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from array import array
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -20,18 +22,20 @@ import msgspec
 
 from segdata.dataset import METADATA, OUTCOMES, Row, RowIndex, hash_key, write_lines
 from segdata.engine import Engine, Inline, Lost
-from segdata.errors import SampleError, SegdataError
-from segdata.files import fingerprint, storage_error
+from segdata.errors import InputError, SampleError, SegdataError
+from segdata.files import fingerprint, held, part_of, storage_error
 from segdata.sample import Outcome, encode, key_of
 
 FINGERPRINTS = "fingerprints"
+_HEADER = b'{"begun_on":'
 _FAILURES_SHOWN = 5
 
 
 class Report(msgspec.Struct, frozen=True):
     """What a step did: how many samples it processed, found already done, left out as asked, and failed on.
 
-    `outcomes` is the file with a row for each that was left out or failed; `failures` holds the first messages.
+    `outcomes` is the file with a row for each that was left out or failed; `failures` holds the first messages;
+    `notes` counts what the step says of its samples, such as crops that were clipped.
     """
 
     step: str
@@ -42,13 +46,15 @@ class Report(msgspec.Struct, frozen=True):
     failed: int = 0
     outcomes: str | None = None
     failures: tuple[str, ...] = ()
+    notes: dict[str, int] = {}
 
 
 class Result(NamedTuple):
-    """The row of a processed sample, and whether it was made now or found to be up to date."""
+    """The row of a processed sample, whether it was made now or found to be up to date, and a word to be counted."""
 
     row: Row
     fresh: bool
+    note: str = ""
 
 
 class Work(Protocol):
@@ -104,18 +110,24 @@ class _Task(NamedTuple):
     previous: bytes | None
 
 
-class _Worker(NamedTuple):
+class _Done(NamedTuple):
+    row: bytes
+    fresh: bool
+    note: str
+
+
+class _Worker(msgspec.Struct, frozen=True):
     """Wraps the work so that rows travel as bytes, and a sample's error as its outcome."""
 
     step: str
     work: Work
 
-    def __call__(self, task: _Task | Outcome) -> tuple[bytes, bool] | Outcome:
+    def __call__(self, task: _Task | Outcome) -> _Done | Outcome:
         if isinstance(task, Outcome):
             return task
         try:
             previous = None if task.previous is None else msgspec.json.decode(task.previous)
-            row, fresh = self.work(task.key, task.payload, previous)
+            row, fresh, note = self.work(task.key, task.payload, previous)
         except SkipError as error:
             return Outcome(task.key, self.step, "skipped", error.code, str(error))
         except SampleError as error:
@@ -126,7 +138,7 @@ class _Worker(NamedTuple):
             logging.getLogger("segdata").debug("%s failed on %s", self.step, task.key, exc_info=True)
             message = f"{task.key}: {type(error).__name__}: {error}"
             return Outcome(task.key, self.step, "failed", "internal-error", message)
-        return encode(row), fresh
+        return _Done(encode(row), fresh, note)
 
 
 def run_step(
@@ -143,91 +155,158 @@ def run_step(
     """Process samples and put the new metadata.jsonl and outcomes.jsonl in place.
 
     `samples` yields (key, payload) or, for what cannot even be begun, an `Outcome`. With `in_place` they are the
-    samples of the data set at `out`, and the row of one that fails stays as it is; otherwise samples that the data
-    set had and that are no longer among them are removed from it, with their files.
+    samples of the data set at `out`, and the row of one that fails stays as it is; otherwise samples that this step
+    once added to the data set and that are no longer among them are removed from it, with their files.
+
+    Raises `InputError` when `out` is no folder, when another command is changing it, and without `in_place` when it
+    holds something that this step has not begun; `StorageError` when the place takes no more.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        journal = _Journal(step, out, in_place=in_place)
-    except OSError as error:
-        raise storage_error(out, error) from error
-    if progress is not None:
-        progress.begin(step, total)
-    with journal:
-        chosen: Engine = engine or Inline()
-        for result in chosen.map(_Worker(step, work), journal.tasks(samples)):
+    journal = _Journal(step, out, in_place=in_place)
+    chosen: Engine = engine or Inline()
+    worker: Callable[[_Task | Outcome], _Done | Outcome] = _Worker(step, work)
+    results = chosen.map(worker, journal.tasks(samples))
+    with ExitStack() as stack:
+        try:
+            _make_folder(out)
+            stack.enter_context(held(out))
+            stack.enter_context(journal)
+        except OSError as error:
+            raise storage_error(out, error) from error
+        stack.enter_context(closing(results))
+        if progress is not None:
+            progress.begin(step, total)
+        for result in results:
             journal.add(result)
             if progress is not None:
                 progress.advance()
         return journal.finish()
 
 
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"{out} cannot be made, for a file has that name", "choose another folder") from error
+
+
 class _InFlight(NamedTuple):
     key: str
-    previous: bytes | None
-    place: int | None
-    kept_place: int | None
+    previous: bytes | None = None
+    place: int | None = None
+    old: bytes | None = None
+    old_place: int | None = None
 
 
 class _Journal:
     """The rows of a run, as they come in.
 
     `order` holds where each row of the new metadata is found: at an offset of the journal, or, as ~offset, of the
-    old metadata.
+    old metadata. A journal that was begun on other metadata than there is now opens with nothing in it: its rows may
+    lack what has been added since.
     """
 
     def __init__(self, step: str, out: Path, *, in_place: bool) -> None:
         self.step, self.out, self.in_place = step, out, in_place
         self.metadata = out / METADATA
         self.path = out / f".{METADATA}.{step}.part"
-        self.old = RowIndex(self.metadata)
-        self.left = RowIndex(self.path)
-        self.file = self.path.open("ab")
-        self.file.truncate(self.left.size)
-        self.size = self.left.size
         self.order = array("q")
         self.seen = array("Q")
         self.in_flight: deque[_InFlight] = deque()
         self.outcomes: list[Outcome] = []
+        self.superseded: set[str] = set()
         self.done = self.reused = 0
+        self.notes: Counter[str] = Counter()
 
     def __enter__(self) -> _Journal:
+        self.interrupted = self.path.exists()
+        if not self.in_place and not self.interrupted:
+            self._refuse_others()
+        header = self._header()
+        self.file = self.path.open("ab")
+        if self._first_line() != header:
+            self.file.truncate(0)
+        self.old = RowIndex(self.metadata)
+        self.left = RowIndex(self.path, torn=True)
+        self.file.truncate(self.left.size)
+        self.size = self.left.size
+        if not self.size:
+            self.file.write(header)
+            self.size = len(header)
+        self.begun_at = self.size
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.file.close()
+        with suppress(OSError):  # a full disk; rows that it did not take are made again
+            self.file.close()
         self.old.close()
         self.left.close()
+
+    def _header(self) -> bytes:
+        if not self.metadata.exists():
+            return b""
+        with self.metadata.open("rb") as file:
+            return _HEADER + encode(hashlib.file_digest(file, "blake2b").hexdigest()) + b"}\n"
+
+    def _first_line(self) -> bytes:
+        with self.path.open("rb") as file:
+            line = file.readline()
+        return line if line.startswith(_HEADER) else b""
+
+    def _refuse_others(self) -> None:
+        names = sorted(path.name for path in self.out.iterdir() if not path.name.startswith("."))
+        if not names or (self.metadata.is_file() and self._is_ours()):
+            return
+        raise InputError(
+            f"{self.out} holds something else, such as {names[0]}", "choose a folder that is empty or does not exist"
+        )
+
+    def _is_ours(self) -> bool:
+        """Tell whether the metadata has a row of this step, or none at all."""
+        with self.metadata.open("rb") as file:
+            rows = (line for line in file if line.strip())
+            first = next(rows, None)
+            return first is None or self._has_mark(first) or any(map(self._has_mark, rows))
+
+    def _has_mark(self, line: bytes) -> bool:
+        with suppress(msgspec.DecodeError):
+            return self.step in (msgspec.json.decode(line, type=_Marked).fingerprints or {})
+        return False
 
     def tasks(self, samples: Iterable[tuple[str, Any] | Outcome]) -> Iterator[_Task | Outcome]:
         for sample in samples:
             if isinstance(sample, Outcome):
-                self.in_flight.append(_InFlight(sample.key, None, None, None))
+                self.in_flight.append(_InFlight(sample.key))
                 yield sample
                 continue
             key, payload = sample
             in_old, in_left = self.old.find(key), self.left.find(key)
-            kept = ~in_old[0] if in_old else None
-            place, previous = in_left or ((kept, in_old[1]) if in_old else (None, None))
-            self.in_flight.append(_InFlight(key, previous, place, kept))
+            old_place, old = (~in_old[0], in_old[1]) if in_old else (None, None)
+            place, previous = in_left or (old_place, old)
+            self.in_flight.append(_InFlight(key, previous, place, old, old_place))
             yield _Task(key, payload, previous)
 
-    def add(self, result: tuple[bytes, bool] | Outcome | Lost[Any]) -> None:
+    def add(self, result: _Done | Outcome | Lost[Any]) -> None:
         sample = self.in_flight.popleft()
         if isinstance(result, Lost):
-            message = f"{sample.key} ended its worker process twice (out of memory?)"
+            message = f"{sample.key} ended its worker process each time (out of memory?)"
+            self.interrupted = True
             result = Outcome(sample.key, self.step, "failed", "worker-died", message)
         if isinstance(result, Outcome):
             self.outcomes.append(result)
-            if self.in_place and sample.kept_place is not None:
-                self.order.append(sample.kept_place)
+            if self.in_place and sample.old_place is not None:
+                self.order.append(sample.old_place)
             if result.status == "failed":
                 self.seen.append(hash_key(sample.key))
             return
-        row, fresh = result
+        row, fresh, note = result
+        if note:
+            self.notes[note] += 1
         self.done += fresh
         self.reused += not fresh
         self.seen.append(hash_key(sample.key))
+        for earlier in {sample.old, sample.previous}:
+            if earlier is not None and earlier != row:
+                self.superseded |= _own_files(earlier) - _own_files(row)
         if row == sample.previous and sample.place is not None:
             self.order.append(sample.place)
             return
@@ -242,7 +321,11 @@ class _Journal:
         try:
             self.file.close()
             if not self.in_place:
-                self._remove_dropped()
+                self._drop_unseen()
+            for name in self.superseded:
+                (self.out / name).unlink(missing_ok=True)
+            if self.interrupted:
+                self._sweep()
             self._put_metadata()
         except OSError as error:
             raise storage_error(self.metadata, error) from error
@@ -258,40 +341,72 @@ class _Journal:
             failed=failed,
             outcomes=str(self.out / OUTCOMES) if self.outcomes else None,
             failures=tuple(islice((row.message for row in self.outcomes if row.status == "failed"), _FAILURES_SHOWN)),
+            notes=dict(sorted(self.notes.items())),
         )
 
     def _put_metadata(self) -> None:
-        if self.metadata.exists() and self.order == array("q", (~offset for offset in self.old.offsets())):
-            return
-        if not self.left.size and min(self.order, default=0) >= 0:  # the journal is the metadata
+        self.old.close()
+        self.left.close()
+        if not self.begun_at:  # the journal is the metadata
             self.path.replace(self.metadata)
-            return
+        elif not self.metadata.exists() or self.order != array("q", (~offset for offset in self.old.offsets())):
+            write_lines(self.metadata, self._rows())
+
+    def _rows(self) -> Iterator[bytes]:
         with self.path.open("rb") as journal, (self.metadata if self.old else self.path).open("rb") as old:
+            for place in self.order:
+                file, offset = (journal, place) if place >= 0 else (old, ~place)
+                file.seek(offset)
+                yield file.readline().rstrip(b"\n")
 
-            def rows() -> Iterator[bytes]:
-                for place in self.order:
-                    file, offset = (journal, place) if place >= 0 else (old, ~place)
-                    file.seek(offset)
-                    yield file.readline().rstrip(b"\n")
+    def _drop_unseen(self) -> None:
+        """Let go of samples that this step added and has not seen now; rows that it did not add stay, at the end."""
+        for offset, line in self.old.without(self.seen):
+            if self._has_mark(line):
+                self.superseded |= _own_files(line)
+            else:
+                self.order.append(~offset)
 
-            write_lines(self.metadata, rows())
-
-    def _remove_dropped(self) -> None:
-        """Remove the files of samples that this run has not seen, so that the folder is as a fresh run leaves it."""
-        for line in self.old.without(self.seen):
-            row = msgspec.json.decode(line)
-            for column, name in row.items():
-                if column.endswith("file_name") and isinstance(name, str):
-                    key_of(name)  # refuses a path that leads out of the data set
-                    (self.out / name).unlink(missing_ok=True)
+    def _sweep(self) -> None:
+        """Remove files that a killed run or worker did not finish."""
+        journals = f".{METADATA}."
+        for path in self.out.rglob(".*.part"):
+            if path == part_of(self.metadata) or not path.name.startswith(journals):
+                path.unlink(missing_ok=True)
 
     def _put_outcomes(self) -> None:
         path = self.out / OUTCOMES
         kept = []
         if path.exists():
-            rows = (msgspec.json.decode(line, type=Outcome) for line in path.read_bytes().splitlines())
-            kept = [row for row in rows if row.step != self.step]
+            kept = [line for line in path.read_bytes().splitlines() if not self._has_step(line)]
         if kept or self.outcomes:
-            write_lines(path, map(encode, [*kept, *self.outcomes]))
+            write_lines(path, iter([*kept, *map(encode, self.outcomes)]))
         else:
             path.unlink(missing_ok=True)
+            part_of(path).unlink(missing_ok=True)
+
+    def _has_step(self, line: bytes) -> bool:
+        with suppress(msgspec.DecodeError):
+            return msgspec.json.decode(line, type=_Stepped).step == self.step
+        return False
+
+
+class _Marked(msgspec.Struct, gc=False):
+    fingerprints: dict[str, Any] | None = None
+
+
+class _Stepped(msgspec.Struct, gc=False):
+    step: str | None = None
+
+
+def _own_files(line: bytes) -> set[str]:
+    """Name the files of a row that are named by its key, as steps name them; others may be shared between rows."""
+    row = msgspec.json.decode(line)
+    names = set()
+    for column, name in row.items():
+        if column.endswith("file_name") and isinstance(name, str):
+            with suppress(SampleError):  # a path that leads out of the data set
+                stem = key_of(name)
+                if row.get("key") in (stem, stem.partition("/")[2]):
+                    names.add(name)
+    return names

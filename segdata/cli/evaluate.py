@@ -85,12 +85,11 @@ def _parse_threshold(text: str | None) -> float | Literal["sweep"] | None:
     if text == "sweep":
         return "sweep"
     try:
-        threshold = float(text)
-    except ValueError:
-        threshold = -1.0
-    if not 0 <= threshold <= 1:
-        raise InputError(f"the threshold {text!r} is neither a probability nor 'sweep'", "give one from 0 to 1")
-    return threshold
+        return float(text)
+    except ValueError as error:
+        raise InputError(
+            f"the threshold {text!r} is neither a probability nor 'sweep'", "give one from 0 to 1"
+        ) from error
 
 
 def _write_csv(comparison: Comparison, path: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -56,6 +57,7 @@ def _options(
 
 def main() -> None:
     """Run the command line: status 0 done, 1 done with failures or findings, 2 wrong use, 130 interrupted."""
+    signal.signal(signal.SIGINT, _interrupt)
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
@@ -67,11 +69,27 @@ def main() -> None:
         if debug:
             raise
         _end(str(error), 2 if isinstance(error, InputError) else 1)
-    except KeyboardInterrupt:
+    except _Interrupted:
         _end("interrupted; run the same command again to go on", 130)
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        if debug:
+            raise
+        _end(f"{error.filename or 'a file'} cannot be used ({error.strerror})", 1)
+    except Exception as error:
+        if debug:
+            raise
+        _end(f"{type(error).__name__}: {error}: this is a mistake in segdata; --debug shows where", 1)
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C, past the command line's parser, which would end without a word for KeyboardInterrupt."""
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise _Interrupted
 
 
 def _end(message: str, status: int) -> None:

@@ -33,7 +33,7 @@ class TerminalProgress:
         """One more sample is finished."""
         self.count += 1
         if self.bar is not None:
-            self.bar.update(self.task, completed=self.count)
+            self.bar.update(self.task, completed=self.count, rate=f"{self._rate(time.monotonic()):,.0f}/s")
             return
         now = time.monotonic()
         if sys.stderr.isatty():
@@ -58,21 +58,25 @@ class TerminalProgress:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TaskProgressColumn(show_speed=True),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
         )
-        self.task = self.bar.add_task(self.step, total=self.total, completed=self.count)
+        self.task = self.bar.add_task(self.step, total=self.total, completed=self.count, rate="")
         self.bar.start()
 
     def _line(self, now: float) -> str:
-        rate = self.count / (now - self.started)
+        rate = self._rate(now)
         text = f"{self.step}: {self.count:,} samples, {rate:,.0f}/s"
         if self.total:
-            left = (self.total - self.count) / rate
+            left = max(0, self.total - self.count) / rate
             text = f"{self.step}: {self.count:,} of {self.total:,} samples, {rate:,.0f}/s, {left:,.0f} s left"
         return text
+
+    def _rate(self, now: float) -> float:
+        return self.count / (now - self.started)
 
     def close(self) -> None:
         """Take the bar away."""

@@ -73,6 +73,7 @@ def _show_report(report: Report) -> None:
     counts += [f"{report.reused:,} up to date"] if report.reused else []
     counts += [f"{report.skipped:,} skipped"] if report.skipped else []
     counts += [f"{report.failed:,} failed"] if report.failed else []
+    counts += [f"{count:,} {note}" for note, count in report.notes.items()]
     typer.echo(f"{report.step}: {', '.join(counts)} -> {report.out}")
 
 

@@ -58,15 +58,25 @@ def demo(out: str | Path, *, engine: Engine | None = None, progress: Progress | 
     ('evaluate', 7)
     """
     folder = Path(out)
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "recipe.toml").is_file():
-        raise InputError(f"{folder} holds other files", "choose a folder that is empty or does not exist")
+    _refuse_others(folder)
+    write_file(folder / "recipe.toml", RECIPE.encode())  # first, as it tells a demo that was interrupted
     photos.write_photos(folder / "photos")
     write_file(folder / "annotations.json", msgspec.json.encode(photos.annotations()))
-    write_file(folder / "recipe.toml", RECIPE.encode())
     steps = build(folder / "recipe.toml", engine=engine, progress=progress)
     _predict(folder / "data", folder / "preds")
     write_file(folder / "scores.toml", SCORES.encode())
     return steps + build(folder / "scores.toml", engine=engine, progress=progress)
+
+
+def _refuse_others(folder: Path) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(f"{folder} is a file", "choose a folder that is empty or does not exist")
+    recipe = folder / "recipe.toml"
+    others = [path.name for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    if others and not (recipe.is_file() and recipe.read_bytes() == RECIPE.encode()):
+        raise InputError(f"{folder} holds other files, such as {others[0]}", "choose one that is empty or new")
 
 
 def _predict(data: Path, preds: Path) -> None:

@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdata.errors import InputError
+from segdata.files import write_file
 from segdata.masks import polygons_to_rle, rle_area, rle_box
 
 Box = tuple[int, int, int, int]
@@ -87,14 +88,11 @@ def write_photos(folder: Path) -> None:
 
     A photo that is there already is left as it is. Raises `InputError` where another file has its name.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     for photo in PHOTOS:
         path = folder / photo.file_name
         content = cv2.imencode(".png", read_photo(photo)[..., ::-1])[1].tobytes()
         if not path.exists():
-            unfinished = path.with_suffix(".part")
-            unfinished.write_bytes(content)
-            unfinished.replace(path)
+            write_file(path, content)
         elif path.read_bytes() != content:
             raise InputError(f"{path} is there already and is not the demo's photo", "choose an empty folder")
 

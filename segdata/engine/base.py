@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -10,7 +10,7 @@ R = TypeVar("R")
 
 
 class Lost(Generic[T]):
-    """Stands for the result of a task that ended its worker process, twice."""
+    """Stands for the result of a task that ended its worker process each time it was tried alone."""
 
     def __init__(self, task: T) -> None:
         self.task = task
@@ -19,9 +19,9 @@ class Lost(Generic[T]):
 class Engine(Protocol):
     """Runs work; the work does not know which engine runs it."""
 
-    def map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R | Lost[T]]:
+    def map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Generator[R | Lost[T], None, None]:
         """Yield the result of each task in the order of the tasks, with a bounded number in flight.
 
-        An exception that `function` raises ends the run and is raised here.
+        An exception that `function` raises ends the run and is raised here. Closing the generator ends the work.
         """
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 
 from segdata.engine.base import Lost, R, T
 
@@ -14,6 +14,6 @@ class Inline:
     [1, 2]
     """
 
-    def map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R | Lost[T]]:
+    def map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Generator[R | Lost[T], None, None]:
         """Yield the result of each task, one after the other."""
-        return map(function, tasks)
+        yield from map(function, tasks)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
 from multiprocessing.connection import wait
 from typing import Generic
@@ -19,27 +21,33 @@ from segdata.errors import InputError
 
 _BATCH = 16
 _BATCHES_A_WORKER = 3
+_TRIES_ALONE = 2  # whoever kills workers from outside may hit one that is innocent
 
 
 class Processes:
     """Run tasks in `workers` processes, started afresh (spawn), so that it works alike on every system.
 
     At most 48 tasks a worker are in flight, so memory does not depend on how many there are. A worker that dies
-    (killed, out of memory) is replaced and its tasks are run again, each alone; the one that ends a worker a second
-    time comes back as `Lost`, and the rest goes on. Workers end when the process that started them is gone. With no
-    more than one batch of tasks no process is started.
+    (killed, out of memory) is replaced and its tasks are run again, each alone; the one that ends a worker alone, and
+    once more when it is tried again, comes back as `Lost`, and the rest goes on. Workers end when the process that
+    started them is gone. For one worker, or fewer than 16 tasks, no process is started.
 
     Scripts that use this guard their entry with ``if __name__ == "__main__":``, as multiprocessing asks.
     Raises `InputError` for fewer than one worker, or when no worker can be started.
     """
 
     def __init__(self, workers: int | None = None) -> None:
-        self.workers = os.cpu_count() or 1 if workers is None else workers
+        self.workers = _cores() if workers is None else workers
         if self.workers < 1:
             raise InputError(f"{self.workers} workers cannot do anything", "ask for one or more")
 
-    def map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R | Lost[T]]:
+    def map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Generator[R | Lost[T], None, None]:
         """Yield the result of each task in the order of the tasks."""
+        if getattr(multiprocessing.current_process(), "_inheriting", False):
+            sys.exit(1)  # a worker that runs an unguarded script again: the process that started it says so
+        return self._map(function, tasks)
+
+    def _map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Generator[R | Lost[T], None, None]:
         remaining = iter(tasks)
         first = list(islice(remaining, _BATCH))
         if len(first) < _BATCH or self.workers == 1:
@@ -57,6 +65,11 @@ class Processes:
                 except BrokenProcessPool:
                     yield from pool.run_alone(batch)
                     waiting = deque((batch, _rerun(pool, batch, future)) for batch, future in waiting)
+
+
+def _cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _rerun(pool: _Pool[T, R], batch: list[T], future: Future[list[R]]) -> Future[list[R]]:
@@ -90,38 +103,62 @@ class _Pool(Generic[T, R]):
             process.terminate()
 
     def submit(self, batch: list[T]) -> Future[list[R]]:
-        try:
-            return self.executor.submit(_run_batch, self.function, batch)
-        except BrokenProcessPool:
-            self.executor.shutdown(wait=False)
-            self.executor = self._start()
-            return self.executor.submit(_run_batch, self.function, batch)
+        with _interrupts_later():
+            try:
+                return self.executor.submit(_run_batch, self.function, batch)
+            except BrokenProcessPool:
+                self._restart()
+                return self.executor.submit(_run_batch, self.function, batch)
+
+    def _restart(self) -> None:
+        self.executor.shutdown(wait=False)
+        self.executor = self._start()
 
     def run_alone(self, batch: list[T]) -> Iterator[R | Lost[T]]:
         """Run the tasks of a batch one at a time with nothing else in flight, to tell which of them is fatal."""
-        self.executor.shutdown(wait=False)
-        self.executor = self._start()
+        self._restart()
         for task in batch:
+            yield self._run_one(task)
+
+    def _run_one(self, task: T) -> R | Lost[T]:
+        for _ in range(_TRIES_ALONE):
             try:
                 [result] = self.submit([task]).result()
-                self.worked = True
-                yield result
             except BrokenProcessPool as error:
                 if not self.worked and not self._can_work():
                     raise InputError(
                         "worker processes end as soon as they start",
                         'in a script, put the call under if __name__ == "__main__":, or use one worker',
                     ) from error
-                yield Lost(task)
+            else:
+                self.worked = True
+                return result
+        return Lost(task)
 
     def _can_work(self) -> bool:
+        self._restart()
         try:
-            self.executor = self._start()
             self.executor.submit(os.getpid).result()
         except BrokenProcessPool:
             return False
         self.worked = True
         return True
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Hold Ctrl-C back for a moment: a worker started meanwhile inherits that, and does not die of it while it starts.
+
+    Systems without signal masks do without.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _run_batch(function: Callable[[T], R], batch: list[T]) -> list[R]:

@@ -7,12 +7,12 @@ https://cocodataset.org/#format-data
 
 from __future__ import annotations
 
-import functools
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -20,17 +20,22 @@ import numpy.typing as npt
 
 from segdata.errors import InputError, SampleError
 from segdata.formats.json_spans import Block, integers, scan
+from segdata.pixels import MOST_PIXELS
 from segdata.sample import key_of
+
+T = TypeVar("T")
+
+Id = Annotated[int, msgspec.Meta(ge=-(1 << 62), le=1 << 62)]
 
 
 class CocoImage(msgspec.Struct, frozen=True, gc=False):
     """The record of one image. `width` and `height` in pixels; `license` is an id of the file's licences."""
 
-    id: int
+    id: Id
     file_name: str
     width: Annotated[int, msgspec.Meta(ge=1)]
     height: Annotated[int, msgspec.Meta(ge=1)]
-    license: int | None = None
+    license: int | str | None = None
     coco_url: str | None = None
     flickr_url: str | None = None
 
@@ -41,28 +46,32 @@ class CocoAnnotation(msgspec.Struct, frozen=True, gc=False):
     `face_box` (x, y, width, height) is not COCO's: files that grade domains by drawn faces carry it.
     """
 
-    id: int
-    image_id: int
-    category_id: int
+    id: Id
+    image_id: Id
+    category_id: Id
     segmentation: Any = None
     bbox: tuple[float, float, float, float] | None = None
     area: float | None = None
-    iscrowd: int = 0
+    iscrowd: int | bool = 0
     keypoints: list[float] | None = None
     face_box: tuple[float, float, float, float] | None = None
 
 
+class _CategoryId(msgspec.Struct, gc=False):
+    category_id: Id
+
+
 class _ImageId(msgspec.Struct, gc=False):
-    image_id: int
+    image_id: Id
 
 
 class _ImageHead(msgspec.Struct, gc=False):
-    id: int
+    id: Id
     file_name: str
 
 
 class _Category(msgspec.Struct):
-    id: int
+    id: Id
     name: str
 
 
@@ -91,15 +100,17 @@ class CocoFile:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.categories: dict[int, str] = {}
-        self.licences: dict[int, dict[str, Any]] = {}
+        self.licences: dict[int | str, dict[str, Any]] = {}
         self.description: str | None = None
         self.problems: list[Problem] = []
         images, annotations = _Spans(), _Spans()
         names: list[npt.NDArray[np.int64]] = []
+        needed = frozenset({"images", "annotations"})
         seen = set()
         try:
-            for name, value in scan(self.path, frozenset({"images", "annotations"})):
-                seen.add(name)
+            for name, value in scan(self.path, needed, frozenset({"categories", "licenses", "info"})):
+                if isinstance(value, Block) or value == b"[]":
+                    seen.add(name)
                 if name == "images" and isinstance(value, Block):
                     names.append(self._add_images(images, value))
                 elif name == "annotations" and isinstance(value, Block):
@@ -107,13 +118,14 @@ class CocoFile:
                 elif name == "categories" and isinstance(value, bytes):
                     self.categories = self._read_categories(value)
                 elif name == "licenses" and isinstance(value, bytes):
-                    self.licences = _by_id(json.loads(value))
+                    self.licences = _by_id(_courtesy(value))
                 elif name == "info" and isinstance(value, bytes):
-                    self.description = _description(json.loads(value))
+                    self.description = _description(_courtesy(value))
         except OSError as error:
             raise InputError(f"{self.path} cannot be read ({error.strerror})", "check the path") from error
-        if "images" not in seen and "annotations" not in seen and not {"categories", "info"} & seen:
-            raise InputError(f"{self.path} holds no 'images' and no 'annotations'", "give a COCO annotation file")
+        for name in ("images", "annotations"):
+            if name not in seen:
+                raise InputError(f"{self.path} holds no array {name!r}", "give a COCO annotation file")
         self._images = images.columns()
         self._duplicate_ids = _repeated(self._images.ids)
         self._duplicate_keys = _repeated(np.concatenate(names)) if names else frozenset()
@@ -123,7 +135,7 @@ class CocoFile:
         try:
             records = b"[" + block.data[block.starts[0] : block.ends[-1]] + b"]"
             heads = msgspec.json.decode(records, type=list[_ImageHead])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, ValueError, RecursionError):
             tried = [self._head(block, number) for number in range(len(block.starts))]
             block = block.only([head is not None for head in tried])
             heads = [head for head in tried if head is not None]
@@ -133,10 +145,11 @@ class CocoFile:
     def _head(self, block: Block, number: int) -> _ImageHead | None:
         record = block.data[block.starts[number] : block.ends[number]]
         try:
-            return msgspec.json.decode(record, type=_ImageHead)
+            return decode_record(record, _ImageHead)
         except msgspec.DecodeError as error:
-            where = f"{self.path}: the image record at byte {block.offset + int(block.starts[number])}"
-            self.problems.append(Problem("bad-image-record", f"{where} has no usable id and file_name ({error})"))
+            where = f"the image record at byte {block.offset + int(block.starts[number])}"
+            message = f"{self.path}: {where} (image {_any_id(record)}) has no usable id and file_name ({error})"
+            self.problems.append(Problem("bad-image-record", message))
             return None
 
     def _add_annotations(self, annotations: _Spans, block: Block) -> None:
@@ -150,21 +163,16 @@ class CocoFile:
     def _image_id(self, block: Block, number: int) -> int | None:
         record = block.data[block.starts[number] : block.ends[number]]
         try:
-            return msgspec.json.decode(record, type=_ImageId).image_id
-        except msgspec.DecodeError as strict:
-            try:  # NaN is no JSON, but Python writes it: such an annotation still belongs to its image
-                image_id = json.loads(record)["image_id"]
-                if type(image_id) is int:
-                    return image_id
-            except (ValueError, KeyError, TypeError):
-                pass
-            where = f"{self.path}: the annotation at byte {block.offset + int(block.starts[number])}"
-            self.problems.append(Problem("bad-annotation", f"{where} has no usable image_id ({strict})"))
+            return decode_record(record, _ImageId).image_id
+        except msgspec.DecodeError as error:
+            where = f"the annotation at byte {block.offset + int(block.starts[number])}"
+            message = f"{self.path}: {where} (annotation {_any_id(record)}) has no usable image_id ({error})"
+            self.problems.append(Problem("bad-annotation", message))
             return None
 
     def _read_categories(self, value: bytes) -> dict[int, str]:
         try:
-            return {category.id: category.name for category in msgspec.json.decode(value, type=list[_Category])}
+            return {category.id: category.name for category in decode_record(value, list[_Category])}
         except msgspec.DecodeError as error:
             raise InputError(
                 f"{self.path}: 'categories' cannot be read ({error})", "each needs an id and a name"
@@ -218,14 +226,22 @@ class CocoFile:
         """Parse the record of an image.
 
         Raises `SampleError` for a record that cannot be used: ``bad-image-record``, ``duplicate-id``,
-        ``duplicate-key``, ``unsafe-name``.
+        ``duplicate-key``, ``unsafe-name``, ``huge-image``.
         """
+        record = self.read(*task.image)
         try:
-            image = msgspec.json.decode(self.read(*task.image), type=CocoImage)
+            image = decode_record(record, CocoImage)
         except msgspec.DecodeError as error:
+            raise SampleError("bad-image-record", f"{self.path}: image {_any_id(record)}: {error}") from error
+        if image.width * image.height > MOST_PIXELS:
             raise SampleError(
-                "bad-image-record", f"{self.path}: the image record at byte {task.image[0]}: {error}"
-            ) from error
+                "huge-image",
+                f"{self.path}: {image.file_name} (image id {image.id}) claims {image.width} x {image.height} pixels",
+            )
+        try:
+            key_of(image.file_name)
+        except SampleError as error:
+            raise SampleError(error.code, f"{self.path}: image {image.id}: {error.message}", error.hint) from error
         if image.id in self._duplicate_ids:
             raise SampleError(
                 "duplicate-id", f"{self.path}: {image.file_name} shares its image id {image.id} with another image"
@@ -263,14 +279,37 @@ class _Spans:
         return _Columns(*(np.concatenate(column) for column in zip(none, *self.parts, strict=True)))
 
 
-def _by_id(licences: Any) -> dict[int, dict[str, Any]]:
-    """Licences are a courtesy: what does not follow the format states nothing."""
-    entries = licences if isinstance(licences, list) else []
-    return {entry["id"]: entry for entry in entries if isinstance(entry, dict) and type(entry.get("id")) is int}
+def decode_record(record: bytes, kind: type[T]) -> T:
+    """Decode a record; one with NaN or Infinity, which are no JSON but which Python writes, is read as Python does.
+
+    Raises `msgspec.DecodeError`.
+    """
+    try:
+        return msgspec.json.decode(record, type=kind)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        try:
+            value = json.loads(record)
+        except (ValueError, RecursionError) as error:
+            raise msgspec.DecodeError(str(error)) from error
+        return msgspec.convert(value, kind)
+
+
+def _courtesy(value: bytes) -> Any:
+    """Licences and info are a courtesy: what does not follow the format states nothing."""
+    try:
+        return decode_record(value, Any)
+    except msgspec.DecodeError:
+        return None
+
+
+def _by_id(licences: Any) -> dict[int | str, dict[str, Any]]:
+    entries = [entry for entry in licences if isinstance(entry, dict)] if isinstance(licences, list) else []
+    return {entry["id"]: entry for entry in entries if isinstance(entry.get("id"), int | str)}
 
 
 def _description(info: Any) -> str | None:
-    return info.get("description") if isinstance(info, dict) else None
+    description = info.get("description") if isinstance(info, dict) else None
+    return description if isinstance(description, str) else None
 
 
 def _hash_key(file_name: str) -> int:
@@ -284,7 +323,8 @@ def _hash_keys(file_names: list[str]) -> list[int]:
     """Do what `_hash_key` does for names that are as plain as almost all are, at ten times its speed."""
     joined = "\n".join(file_names) + "\n"
     suffix = "." + file_names[0].rpartition(".")[2] + "\n" if file_names else "\n"
-    odd = any(part in joined for part in ("\\", "//", "./", ":", f"/{suffix}", f"\n{suffix}")) or "/" in suffix
+    odd = any(part in joined for part in ("\\", "//", "./", ":", f"/{suffix}", f"\n{suffix}", f".{suffix}"))
+    odd = odd or "/" in suffix or joined.count("\n") != len(file_names)
     if odd or joined.count(suffix) != len(file_names) or joined.startswith((suffix, "/")):
         return [_hash_key(name) for name in file_names]
     end = 1 - len(suffix)
@@ -298,19 +338,45 @@ def _repeated(values: npt.NDArray[Any]) -> frozenset[int]:
 
 def _any_id(record: bytes) -> Any:
     try:
-        return json.loads(record).get("id", "without id")
-    except ValueError:
+        value = json.loads(record)
+    except (ValueError, RecursionError):
         return "that is not valid JSON"
+    return value.get("id", "without id") if isinstance(value, dict) else "that is no object"
 
 
-@functools.lru_cache(maxsize=4)
+class _Held(NamedTuple):
+    path: str
+    identity: tuple[int, int, int, int]
+    descriptor: int
+
+
+_held: _Held | None = None
+
+
 def _descriptor(path: str) -> int:
-    return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    """Open a file, and keep it open until another is asked for, or this one has changed."""
+    global _held  # noqa: PLW0603 - one file a process, whoever asks
+    status = os.stat(path)  # noqa: PTH116 - a third of the time, once a record
+    identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    if _held is None or _held[:2] != (path, identity):
+        if _held is not None:
+            os.close(_held.descriptor)
+            _held = None
+        _held = _Held(path, identity, os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)))
+    return _held.descriptor
 
 
 def read_bytes(path: str, offset: int, length: int) -> bytes:
     """Read `length` bytes at `offset`; the file stays open for the next call."""
     return os.pread(_descriptor(path), length, offset)
+
+
+def category_of(record: bytes) -> int | None:
+    """Give the category id of an annotation, whatever else is wrong with it; None if it has none."""
+    try:
+        return decode_record(record, _CategoryId).category_id
+    except msgspec.DecodeError:
+        return None
 
 
 def parse_annotation(record: bytes, path: str, image: CocoImage) -> CocoAnnotation:
@@ -319,11 +385,15 @@ def parse_annotation(record: bytes, path: str, image: CocoImage) -> CocoAnnotati
     Raises `SampleError` (``bad-annotation``) that names the file, the annotation and the image.
     """
     try:
-        annotation = msgspec.json.decode(record, type=CocoAnnotation)
+        annotation = decode_record(record, CocoAnnotation)
     except msgspec.DecodeError as error:
         raise SampleError(
             "bad-annotation", f"{path}: annotation {_any_id(record)} of {image.file_name}: {error}"
         ) from error
+    for name in ("bbox", "face_box", "keypoints"):
+        if not all(map(math.isfinite, getattr(annotation, name) or ())):
+            where = f"{path}: annotation {annotation.id} of {image.file_name}"
+            raise SampleError("bad-annotation", f"{where}: its {name} holds a number that is not finite")
     if annotation.image_id != image.id:
         raise SampleError(
             "bad-annotation", f"{path}: annotation {annotation.id} was taken for one of {image.file_name}, and is not"

@@ -2,8 +2,8 @@
 
 An annotation file of gigabytes is one object whose arrays hold millions of small objects. This module finds where
 each of them starts and ends, block by block, at the speed of reading; whoever uses an object parses it then. The fast
-way counts braces with NumPy and checks that nothing but a comma stands between two objects. Text with braces in it
-fails that check, and the block is then parsed by the json module to find the same positions.
+way counts the braces outside of text with NumPy and checks that nothing but a comma stands between two objects. Where
+something else does, the block is parsed by the json module to find the same positions.
 """
 
 from __future__ import annotations
@@ -21,9 +21,18 @@ from segdata.errors import InputError
 _BLOCK = 1 << 20
 _LARGEST_VALUE = 1 << 28
 _LONGEST_NUMBER = 32
+_LARGEST_NUMBER = 10**17
 _SPACE = b" \t\r\n"
+_DEEPER = np.zeros(256, np.int64)
+_DEEPER[list(b"[{")] = 1
+_DEEPER[list(b"]}")] = -1
+_BEHIND_VALUE = frozenset(" \t\r\n,:]}")  # anything else behind a number is more of it: 1 may be the start of 1.5
 _BETWEEN = np.zeros(256, np.bool_)
 _BETWEEN[list(_SPACE + b",")] = True
+_BEFORE_NUMBER = np.zeros(256, np.bool_)
+_BEFORE_NUMBER[list(_SPACE + b":")] = True
+_BEHIND_NUMBER = np.zeros(256, np.bool_)
+_BEHIND_NUMBER[list(_SPACE + b",}")] = True
 
 
 class Block(NamedTuple):
@@ -49,14 +58,15 @@ class Span(NamedTuple):
     finished: bool
 
 
-def scan(path: Path, arrays: frozenset[str]) -> Iterator[tuple[str, Block | bytes]]:
+def scan(path: Path, arrays: frozenset[str], values: frozenset[str]) -> Iterator[tuple[str, Block | bytes]]:
     """Walk through the top level of a JSON object in a file.
 
     Yields (name, `Block`) as often as needed for the members named in `arrays`, and (name, bytes of the value) once
-    for each other member. Raises `InputError` that names the file and the byte for what is not such an object.
+    for those in `values`, and for one in `arrays` that is empty or no array. Others are passed over. Raises
+    `InputError` that names the file and the byte for what is not such an object.
     """
     with path.open("rb", buffering=0) as file:
-        yield from _Scanner(file, path).members(arrays)
+        yield from _Scanner(file, path).members(arrays, values)
 
 
 class _Scanner:
@@ -70,7 +80,7 @@ class _Scanner:
         self.position = 0
         self.at_end = False
 
-    def members(self, arrays: frozenset[str]) -> Iterator[tuple[str, Block | bytes]]:
+    def members(self, arrays: frozenset[str], values: frozenset[str]) -> Iterator[tuple[str, Block | bytes]]:
         self.more(_BLOCK)
         if self.data.startswith(b"\xef\xbb\xbf"):
             self.position = 3
@@ -80,25 +90,41 @@ class _Scanner:
             raise self.error("does not hold a JSON object with 'images' and 'annotations'")
         self.position += 1
         while self.peek() != b"}":
-            name = json.loads(self.value())
+            name = json.loads(self.value().decode("utf-8", "replace"))
             if not isinstance(name, str) or self.peek() != b":":
                 raise self.error("is not valid JSON")
             self.position += 1
             if name in arrays and self.peek() == b"[":
                 self.position += 1
+                if self.peek() == b"]":
+                    yield name, b"[]"
                 for block in self.blocks():
                     yield name, block
-            else:
+            elif name in arrays or name in values:
                 yield name, self.value()
+            else:
+                self.skip()
             if self.peek() == b",":
                 self.position += 1
             elif self.peek() != b"}":
                 raise self.error("is not valid JSON")
+        self.position += 1
+        self.end()
+
+    def end(self) -> None:
+        """Make sure that nothing but white space follows."""
+        while not self.at_end:
+            if self.data[self.position :].strip(_SPACE):
+                raise self.error("goes on behind the end of its JSON object")
+            self.position = len(self.data)
+            self.more(_BLOCK)
 
     def error(self, what: str) -> InputError:
         where = self.offset + self.position
-        if self.at_end and self.position >= len(self.data):
-            return InputError(f"{self.path} ends too early, after {where} bytes", "copy or download it again")
+        if self.at_end:
+            return InputError(
+                f"{self.path} ends too early or is not valid JSON from byte {where} on", "copy or download it again"
+            )
         return InputError(f"{self.path} {what} (at byte {where})", "check that it is a COCO annotation file")
 
     def more(self, size: int) -> None:
@@ -127,14 +153,39 @@ class _Scanner:
             text = self.data[self.position :].decode("latin-1")  # one character a byte: positions stay the same
             try:
                 _, length = json.JSONDecoder().raw_decode(text)
-                if length < len(text) or self.at_end:  # a number may go on in the next block
+                if self.at_end or text[length : length + 1] in _BEHIND_VALUE:
                     value = self.data[self.position : self.position + length]
                     self.position += length
                     return value
+            except RecursionError as error:
+                raise self.error("is nested too deeply") from error
             except ValueError as error:
                 if self.at_end or len(text) > _LARGEST_VALUE:
                     raise self.error("is not valid JSON") from error
             self.more(max(_BLOCK, len(text)))
+
+    def skip(self) -> None:
+        """Pass over a value of any size without holding it."""
+        if self.peek() not in (b"[", b"{"):
+            self.value()
+            return
+        depth = 0
+        while True:
+            codes = np.frombuffer(self.data, np.uint8)
+            quotes = _quotes(self.data, self.position)
+            whole = int(quotes[-1]) if len(quotes) % 2 else len(codes)  # a text may go on in the next block
+            brackets = np.flatnonzero(_DEEPER[codes[self.position : whole]]) + self.position
+            brackets = brackets[np.searchsorted(quotes, brackets) % 2 == 0]
+            depths = depth + np.cumsum(_DEEPER[codes[brackets]])
+            closed = np.flatnonzero(depths == 0)
+            if len(closed):
+                self.position = int(brackets[closed[0]]) + 1
+                return
+            if self.at_end or len(codes) - whole > _LARGEST_VALUE:
+                raise self.error("is not valid JSON")
+            depth = int(depths[-1]) if len(depths) else depth
+            self.position = whole
+            self.more(max(_BLOCK, len(codes) - whole))
 
     def blocks(self) -> Iterator[Block]:
         """Read the array that the position is in, and stand behind its end."""
@@ -160,11 +211,27 @@ class _Scanner:
                 self.more(len(self.data))
 
 
+def _quotes(data: bytes, position: int) -> npt.NDArray[np.int64]:
+    """Find the quotes from `position` on that start and end text: not those behind an odd number of backslashes."""
+    codes = np.frombuffer(data, np.uint8)
+    quotes = np.flatnonzero(codes[position:] == 34) + position
+    if data.find(b"\\", position) < 0:
+        return quotes
+    backslashes = np.flatnonzero(codes[position:] == 92) + position
+    number = np.arange(len(backslashes))
+    first_of_run = np.maximum.accumulate(np.where(np.diff(backslashes, prepend=-2) == 1, 0, number))
+    before = np.searchsorted(backslashes, quotes) - 1
+    escaped = (backslashes[before] == quotes - 1) & ((number - first_of_run)[before] % 2 == 0)
+    ends: npt.NDArray[np.int64] = quotes[~escaped]
+    return ends
+
+
 def _find_objects(data: bytes, position: int) -> Span | None:
     """Find the objects from `position` on by their braces; None if something else stands between them."""
     codes = np.frombuffer(data, np.uint8)
     braces = np.flatnonzero(codes[position:] > 122) + position  # "{" is 123, "}" is 125: little else is as high
     braces = braces[(codes[braces] == 123) | (codes[braces] == 125)]
+    braces = braces[np.searchsorted(_quotes(data, position), braces) % 2 == 0]  # others stand in text
     opens = codes[braces] == 123
     if opens[::2].all() and not opens[1::2].any():  # nothing nested, as with polygons
         starts, ends = braces[::2], braces[1::2] + 1
@@ -218,9 +285,9 @@ def _parse_objects(data: bytes, position: int) -> Span:
             return Span(np.array(starts, np.int64), np.array(ends, np.int64), position, finished=True)
         try:
             _, end = decoder.raw_decode(text, position)
-        except ValueError:  # the last object goes on behind this block
+        except (ValueError, RecursionError):  # the last object goes on behind this block
             break
-        if end == len(text):
+        if text[end : end + 1] not in _BEHIND_VALUE:
             break
         starts.append(position)
         ends.append(end)
@@ -231,30 +298,40 @@ def _parse_objects(data: bytes, position: int) -> Span:
 def integers(block: Block, name: bytes) -> npt.NDArray[np.int64] | None:
     """Read the whole number behind ``"name":`` in every object; None unless each object has that name exactly once.
 
-    `name` has six letters or more. A number with a sign, a fraction or quotes comes out as its first digits: whoever
-    parses the object will tell.
+    `name` has six letters or more. None as well where what follows is no plain whole number.
     """
     quoted = np.frombuffer(b'"' + name + b'"', np.uint8)
     first, last = int(block.starts[0]), int(block.ends[-1])
     codes = np.frombuffer(block.data, np.uint8)[first:last]
+    if len(codes) < len(quoted):
+        return None
     rare = int(np.argmax(quoted == 95)) or 1  # an underscore, if there is one, is seldom elsewhere
-    places = np.flatnonzero(codes[rare : len(codes) - len(quoted)] == quoted[rare])
+    places = np.flatnonzero(codes[rare : len(codes) - len(quoted) + rare] == quoted[rare])
     for offset in {0, len(quoted) - 8}:  # eight bytes at a time
         words = np.ndarray(len(codes) - 7, np.uint64, codes.data, strides=(1,))
         places = places[words[places + offset] == quoted[offset : offset + 8].copy().view(np.uint64)]
-    if len(places) != len(block.starts) or not ((places + first > block.starts) & (places + first < block.ends)).all():
+    if len(places) != len(block.starts) or not len(places):
+        return None
+    if not ((places + first > block.starts) & (places + first < block.ends)).all():
         return None
     cursor = places + len(quoted)
     values = np.zeros(len(places), np.int64)
+    colons = np.zeros(len(places), np.int64)
     begun = np.zeros(len(places), np.bool_)
     open_ = np.ones(len(places), np.bool_)
     for _ in range(_LONGEST_NUMBER):
-        digits = codes[cursor] - 48
+        here = codes[cursor]
+        digits = here - 48
         is_digit = digits < 10
+        if not np.where(is_digit | ~open_, True, np.where(begun, _BEHIND_NUMBER[here], _BEFORE_NUMBER[here])).all():
+            return None
+        colons += open_ & (here == 58)
         open_ &= is_digit | ~begun
         if not open_.any():
-            break
+            return values if (colons == 1).all() else None
+        if values.max() > _LARGEST_NUMBER:
+            return None
         begun |= is_digit
         values = np.where(is_digit & open_, values * 10 + digits, values)
         cursor = np.minimum(cursor + 1, len(codes) - 1)
-    return values
+    return None

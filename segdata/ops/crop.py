@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -22,7 +22,7 @@ MARGIN = 0.1  # alisnet.txt 3.2: the box of the keypoints, enlarged by 10 % on e
 
 Box = tuple[float, float, float, float]
 Crop = tuple[int, int, int, int]
-Array = TypeVar("Array", bound=npt.NDArray[Any])
+Pixel = TypeVar("Pixel", bound=np.generic)
 Prediction = TypeVar("Prediction", npt.NDArray[np.bool_], npt.NDArray[np.float32])
 
 
@@ -128,7 +128,7 @@ def crop_box(
     return crop
 
 
-def crop_array(array: Array, crop: Crop) -> Array:
+def crop_array(array: npt.NDArray[Pixel], crop: Crop) -> npt.NDArray[Pixel]:
     """Cut an image, mask, edge label or saliency map (H, W, ...) to the crop, as a view.
 
     Raises `SampleError` (``size-mismatch``) where the crop reaches past the array: its size is not the photo's.
@@ -140,8 +140,7 @@ def crop_array(array: Array, crop: Crop) -> Array:
     x0, y0, x1, y1 = crop
     if not (0 <= x0 <= x1 <= array.shape[1] and 0 <= y0 <= y1 <= array.shape[0]):
         raise SampleError("size-mismatch", f"the crop {crop} reaches past {array.shape[1]} x {array.shape[0]} pixels")
-    part: Array = array[y0:y1, x0:x1]
-    return part
+    return array[y0:y1, x0:x1]
 
 
 def crop_keypoints(keypoints: npt.ArrayLike, crop: Crop) -> npt.NDArray[np.float32]:
@@ -158,7 +157,7 @@ def crop_keypoints(keypoints: npt.ArrayLike, crop: Crop) -> npt.NDArray[np.float
     kept = (given[:, 2] > 0) & (pixel >= (x0, y0)).all(axis=1) & (pixel < (x1, y1)).all(axis=1)
     # In double precision, because near x1 a float32 difference can round up to the pixel past the crop.
     shifted = given - (x0, y0, 0)
-    last = np.nextafter(np.float32([x1 - x0, y1 - y0]), np.float32(0))
+    last = np.nextafter(np.array((x1 - x0, y1 - y0), np.float32), np.float32(0))
     result = np.where(kept[:, None], shifted, 0).astype(np.float32)
     np.minimum(result[:, :2], last, out=result[:, :2])
     return result
@@ -175,7 +174,10 @@ def crop_person_box(box: Box, crop: Crop) -> Box | None:
     right, bottom = min(box[0] + box[2], x1), min(box[1] + box[3], y1)
     if right <= left or bottom <= top:
         return None
-    return float(left - x0), float(top - y0), float(right - left), float(bottom - top)
+    # What is not cut keeps its width and height to the last bit.
+    width = box[2] if (left, right) == (box[0], box[0] + box[2]) else right - left
+    height = box[3] if (top, bottom) == (box[1], box[1] + box[3]) else bottom - top
+    return float(left - x0), float(top - y0), float(width), float(height)
 
 
 def crop_rle(rle: Rle, crop: Crop) -> Rle:
@@ -192,9 +194,9 @@ def crop_rle(rle: Rle, crop: Crop) -> Rle:
 def crop_person(person: Person, crop: Crop) -> Person | None:
     """Give a person in coordinates of the crop, or None where nothing of them lies in it.
 
-    The parts of box, face box, mask and keypoints past the crop are gone. Where the crop cuts the box of a person with
-    a mask, the box becomes that of the mask that is left, and the area its pixels; an area without a mask to count
-    is dropped then, because it is no longer known.
+    The parts of box, face box, mask and keypoints past the crop are gone. Where the crop cuts a mask, the box becomes
+    that of the mask that is left, and the area its pixels. Where it cuts the box of a person without a mask, the area
+    is dropped, because it is no longer known.
 
     >>> person = Person(box=(2, 2, 4, 4), keypoints=[(3, 3, 2)], area=16)
     >>> crop_person(person, (1, 1, 9, 9)).box, crop_person(person, (7, 7, 9, 9))
@@ -203,14 +205,14 @@ def crop_person(person: Person, crop: Crop) -> Person | None:
     rle = None if person.rle is None else crop_rle(person.rle, crop)
     box = None if person.box is None else crop_person_box(person.box, crop)
     points = None if person.keypoints is None else crop_keypoints(person.keypoints, crop)
-    in_mask = 0 if rle is None else rle_area(rle)
-    if not in_mask and (rle is not None or box is None) and (points is None or not points.any()):
-        return None
     area = person.area
-    if rle is not None and (person.rle is None or in_mask != rle_area(person.rle)):
-        box, area = (rle_box(rle) if in_mask else None), float(in_mask)
-    elif rle is None and person.box is not None and (box is None or box[2:] != tuple(map(float, person.box[2:]))):
+    if rle is not None and person.rle is not None and rle_area(rle) != rle_area(person.rle):
+        area = float(rle_area(rle))
+        box = rle_box(rle) if area else None
+    elif rle is None and box is not None and person.box is not None and box[2:] != person.box[2:]:
         area = None
+    if box is None and (points is None or not points.any()) and (rle is None or not rle_area(rle)):
+        return None
     return msgspec.structs.replace(
         person,
         box=box,

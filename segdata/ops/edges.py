@@ -185,7 +185,7 @@ class Edges(msgspec.Struct, frozen=True):
         data = read_file(Path(self.root) / name)
         mark = mark_of(self.settings, data)
         edge_name = f"{self.folder}{key}.png"
-        row = payload if self.folder else {"key": key}
+        row = payload if self.folder else previous or {"key": key}
         columns = {"edge_file_name": edge_name}
         if unchanged(previous, STEP, mark, Path(self.out), columns):
             return Result(updated(row, STEP, mark, columns), fresh=False)

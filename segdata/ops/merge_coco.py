@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import msgspec
@@ -14,10 +14,10 @@ from segdata.dataset import Row
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
-from segdata.formats.coco import CocoAnnotation, CocoFile, CocoImage, parse_annotation, read_bytes
+from segdata.formats.coco import CocoFile, CocoImage, category_of, decode_record, parse_annotation, read_bytes
 from segdata.masks import mask_to_rle, merge_rles, rle_area, rle_box, rle_to_mask, segmentation_to_rle
 from segdata.pixels import PhotoFacts, check_photo, encode_png, encode_rle_png, upright_mask, upright_point
-from segdata.sample import Outcome, Person, Rle, encode, key_of
+from segdata.sample import Outcome, Person, Rle, encode, key_of, path_of
 from segdata.steps import Progress, Report, Result, SkipError, mark_of, run_step, unchanged, updated
 
 STEP = "merge-coco"
@@ -149,7 +149,7 @@ def _samples(coco: CocoFile, columns: Sequence[str]) -> Iterator[tuple[str, _Pay
         except SampleError as error:
             yield Outcome(f"image record {task.number}", STEP, "failed", error.code, str(error))
             continue
-        extra = msgspec.json.decode(coco.read(*task.image)) if columns else {}
+        extra = decode_record(coco.read(*task.image), dict[str, Any]) if columns else {}
         yield key_of(image.file_name), _Payload(image, task.annotations, {name: extra.get(name) for name in columns})
 
 
@@ -160,7 +160,7 @@ class MergeCoco(msgspec.Struct, frozen=True):
     images: str | None
     out: str
     categories: dict[int, str]
-    licences: dict[int, dict[str, Any]]
+    licences: dict[int | str, dict[str, Any]]
     source: str | None
     settings: Settings
 
@@ -168,7 +168,8 @@ class MergeCoco(msgspec.Struct, frozen=True):
         """Merge, write the mask and the photo, and give the row."""
         image, spans, extra = payload
         records = [read_bytes(self.annotations, *span) for span in spans]
-        photo = None if self.images is None else read_file(Path(self.images) / image.file_name)
+        photo_path = path_of(image.file_name)
+        photo = None if self.images is None else read_file(Path(self.images) / photo_path)
         mark = mark_of(
             self.settings, encode(image), encode(extra), *records, *([] if photo is None else [b"photo", photo])
         )
@@ -179,11 +180,7 @@ class MergeCoco(msgspec.Struct, frozen=True):
         if photo is not None:
             facts = self._check(check_photo(photo, f"{self.images}/{image.file_name}"), image)
         turn = facts.orientation if self.settings.drawn_on == "stored" else 1
-        persons = [
-            person
-            for record in records
-            if (person := self._person(parse_annotation(record, self.annotations, image), image)) is not None
-        ]
+        persons = self._persons(records, image)
         if not persons and self.settings.empty == "skip":
             raise SkipError(
                 "no-person", f"{self.annotations}: {image.file_name} shows no {', '.join(self.settings.categories)}"
@@ -194,7 +191,7 @@ class MergeCoco(msgspec.Struct, frozen=True):
         write_file(f"{self.out}/{mask_name}", self._encode(persons, facts.height, facts.width))
         photo_name = None
         if photo is not None:
-            photo_name = f"images/{key}{PurePosixPath(image.file_name).suffix}"
+            photo_name = f"images/{photo_path}"
             write_file(f"{self.out}/{photo_name}", photo)
         licence = self.licences.get(image.license, {}) if image.license is not None else {}
         columns: Row = {
@@ -235,16 +232,36 @@ class MergeCoco(msgspec.Struct, frozen=True):
             "give the photos that were annotated",
         )
 
-    def _person(self, annotation: CocoAnnotation, image: CocoImage) -> Person | None:
-        category = self.categories.get(annotation.category_id)
-        if category is None or (annotation.iscrowd and self.settings.crowd == "drop"):
+    def _persons(self, records: list[bytes], image: CocoImage) -> list[Person]:
+        persons: dict[int | None, Person] = {}
+        for record in records:
+            try:
+                person = self._person(record, image)
+                if person is not None and person.id in persons:
+                    raise SampleError(
+                        "duplicate-id",
+                        f"{self.annotations}: {image.file_name} has two annotations with the id {person.id}",
+                        "give each its own id, or keep the first with --invalid drop",
+                    )
+            except SampleError:
+                if self.settings.invalid == "drop":
+                    continue
+                raise
+            if person is not None:
+                persons[person.id] = person
+        return list(persons.values())
+
+    def _person(self, record: bytes, image: CocoImage) -> Person | None:
+        category_id = category_of(record)
+        if category_id is not None and category_id not in self.categories:
+            return None
+        annotation = parse_annotation(record, self.annotations, image)
+        if annotation.iscrowd and self.settings.crowd == "drop":
             return None
         try:
             rle = segmentation_to_rle(annotation.segmentation, image.height, image.width)
             keypoints = _triples(annotation.keypoints)
         except SampleError as error:
-            if self.settings.invalid == "drop":
-                return None
             raise SampleError(
                 error.code,
                 f"{self.annotations}: annotation {annotation.id} of {image.file_name}: {error.message}",
@@ -255,7 +272,7 @@ class MergeCoco(msgspec.Struct, frozen=True):
             return None
         return Person(
             id=annotation.id,
-            category=category,
+            category=self.categories[annotation.category_id],
             box=annotation.bbox or rle_box(rle),
             area=area,
             crowd=bool(annotation.iscrowd),
@@ -278,7 +295,7 @@ class MergeCoco(msgspec.Struct, frozen=True):
 
 
 def _triples(keypoints: list[float] | None) -> list[tuple[float, float, float]] | None:
-    if keypoints is None:
+    if not keypoints:
         return None
     if len(keypoints) % 3:
         raise SampleError("bad-keypoints", f"its {len(keypoints)} keypoint numbers are no rows of x, y, visibility")

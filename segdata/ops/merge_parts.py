@@ -89,14 +89,16 @@ def merge_parts(
 
 
 def _numbers(background: Sequence[int | str], names: str | Path | None) -> set[int]:
-    by_name = {} if names is None else {name: number for number, name in read_names(names).items()}
+    by_name: dict[str, set[int]] = {}
+    for number, name in ({} if names is None else read_names(names)).items():
+        by_name.setdefault(name, set()).add(number)
     numbers = set()
     for label in background:
         text = str(label)
         if text.isdecimal():
             numbers.add(int(text))
         elif text in by_name:
-            numbers.add(by_name[text])
+            numbers |= by_name[text]
         elif names is None:
             raise InputError(f"the background {text!r} is no class number", "give a names file to choose by name")
         else:

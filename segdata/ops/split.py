@@ -15,6 +15,7 @@ import msgspec
 
 from segdata.dataset import Dataset, write_lines
 from segdata.errors import InputError
+from segdata.files import held
 
 RATIOS = (60, 20, 20)
 SPLIT_NAMES = ("train", "val", "test")
@@ -320,27 +321,29 @@ def split(
     `lists`, train.txt, val.txt and test.txt in the data set's folder hold the keys of each. How samples are dealt is
     described at `assign_splits`.
 
-    Raises `InputError` for a folder without metadata.jsonl, a column that no row has, and as `assign_splits`.
+    Raises `InputError` for a folder without metadata.jsonl or that another command is changing, a column that no row
+    has, and as `assign_splits`.
     """
     dataset = Dataset(data)
     keys: list[str] = []
     columns: dict[str, list[Any]] = {name: [] for name in (group_by, stratify, "split") if name}
-    for row in dataset.rows():
-        keys.append(row["key"])
-        for name, values in columns.items():
-            values.append(row.get(name))
-    for column in (group_by, stratify):
-        if column and keys and all(value is None for value in columns[column]):
-            raise InputError(f"no row of {dataset.metadata} has a column {column!r}", "name one that it has")
-    assigned = assign_splits(
-        keys,
-        ratios=ratios,
-        seed=seed,
-        groups=_as_text(columns[group_by]) if group_by else None,
-        strata=_as_text(columns[stratify]) if stratify else None,
-        keep=columns["split"] if keep else None,
-    )
-    dataset.rewrite({**row, "split": name} for row, name in zip(dataset.rows(), assigned, strict=True))
+    with held(dataset.root):
+        for row in dataset.rows():
+            keys.append(row["key"])
+            for name, values in columns.items():
+                values.append(row.get(name))
+        for column in (group_by, stratify):
+            if column and keys and all(value is None for value in columns[column]):
+                raise InputError(f"no row of {dataset.metadata} has a column {column!r}", "name one that it has")
+        assigned = assign_splits(
+            keys,
+            ratios=ratios,
+            seed=seed,
+            groups=_as_text(columns[group_by]) if group_by else None,
+            strata=_as_text(columns[stratify]) if stratify else None,
+            keep=columns["split"] if keep else None,
+        )
+        dataset.rewrite({**row, "split": name} for row, name in zip(dataset.rows(), assigned, strict=True))
     names = SPLIT_NAMES[: len(ratios)]
     written = []
     for name in names if lists else ():

@@ -22,9 +22,6 @@ NAMES = [image["file_name"] for _, image in PERSONS]
 DRAWN = msgspec.json.decode(Path(photos.__file__).with_name("annotations.json").read_bytes())
 LEFT_EAR, RIGHT_EAR = 3, 4
 
-# pycocotools' decode meets a numpy newer than itself.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 
 def mask_of(person: dict[str, Any], image: dict[str, Any]) -> NDArray[np.bool_]:
     parts = coco_mask.frPyObjects(person["segmentation"], image["height"], image["width"])

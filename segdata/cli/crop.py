@@ -1,0 +1,53 @@
+"""segdata crop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segdata.choices import CropPer, CropSource, ImageFormat
+from segdata.cli.options import Json, Out, Workers
+
+
+def crop(
+    data: Annotated[Path, typer.Argument(help="A data set, or a folder of photos.")],
+    out: Out,
+    margin: Annotated[float, typer.Option(min=0, metavar="SHARE", help="Share of the box added on every side.")] = 0.1,
+    per: Annotated[CropPer, typer.Option(help="A crop of every person, or one of all in the photo.")] = "person",
+    sources: Annotated[
+        list[CropSource] | None,
+        typer.Option("--from", help="What to cut round; repeatable, the first found counts.", show_default="keypoints"),
+    ] = None,
+    min_size: Annotated[int, typer.Option(min=1, metavar="PIXELS", help="Skip narrower or lower crops.")] = 1,
+    image_format: Annotated[ImageFormat, typer.Option(help="Of the photos: png keeps every bit.")] = "png",
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Crop photos, masks, edges, saliency maps and keypoints together, round each person.
+
+    Writes a new data set whose rows know where each crop was cut, so that uncrop can paste predictions back. Poses are
+    found by a detector: pip install 'segdata[detect]'.
+
+    \b
+    Examples:
+      segdata crop data --out crops
+      segdata crop data --out crops --per image --from keypoints --from mask --min-size 64
+      segdata crop photos --out crops --from pose
+    """
+    from segdata.cli.run import run_step_command
+    from segdata.ops.crop import crop as twin
+
+    run_step_command(
+        twin,
+        data,
+        out=out,
+        margin=margin,
+        per=per,
+        sources=sources or ["keypoints"],
+        min_size=min_size,
+        image_format=image_format,
+        workers=workers,
+        as_json=as_json,
+    )

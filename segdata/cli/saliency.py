@@ -1,0 +1,44 @@
+"""segdata saliency."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from segdata.choices import KeypointSource
+from segdata.cli.options import Json, Workers
+
+
+def saliency(
+    data: Annotated[Path, typer.Argument(help="A data set, or a folder of photos.")],
+    keypoints: Annotated[
+        KeypointSource, typer.Option(help="Whose keypoints: annotated, detected, or detected where none are annotated.")
+    ] = "auto",
+    bits: Annotated[Literal["8", "16"], typer.Option(help="Of the PNG.")] = "8",
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Also show the maps over the photos, in preview/.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="For a plain folder: where to.")
+    ] = None,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Make spatial saliency maps from keypoints: 1 on the body's frame, falling off with the distance to it.
+
+    A data set gets saliency/ and the column saliency_file_name in place; the maps of a plain folder go to --out. Poses are
+    found by a detector: pip install 'segdata[detect]'.
+
+    \b
+    Examples:
+      segdata saliency data --preview
+      segdata saliency photos --keypoints pose --bits 16 --out maps
+    """
+    from segdata.cli.run import run_step_command
+    from segdata.ops.saliency import saliency as twin
+
+    run_step_command(
+        twin, data, keypoints=keypoints, bits=int(bits), preview=preview, out=out, workers=workers, as_json=as_json
+    )

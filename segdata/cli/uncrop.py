@@ -1,0 +1,31 @@
+"""segdata uncrop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segdata.cli.options import Json, Out, Workers
+
+
+def uncrop(
+    preds: Annotated[Path, typer.Argument(help="Masks or probability maps for the crops.")],
+    crops: Annotated[Path, typer.Argument(help="The data set that crop wrote.")],
+    out: Out,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Paste predictions for crops back into the photos they were cut from.
+
+    Where a photo has several crops, the highest value counts; outside all crops it is 0.
+
+    \b
+    Example:
+      segdata uncrop preds crops --out full-size
+    """
+    from segdata.cli.run import run_step_command
+    from segdata.ops.uncrop import uncrop as twin
+
+    run_step_command(twin, preds, crops, out=out, workers=workers, as_json=as_json)

@@ -1,0 +1,184 @@
+"""The models of mediapipe, as functions on one photo: BlazeFace (short and full range) and BlazePose.
+
+mediapipe comes in two kinds. Wheels up to 0.10.21 have `mediapipe.solutions` and hold the model files. Later ones have
+only `mediapipe.tasks` and no models: the files are then looked for in the folder named by ``SEGDATA_MODELS``, else in
+``~/.cache/segdata/models``. Both kinds run the same networks; Tasks rounds face boxes to whole pixels.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+
+from segdata.detect.base import Face
+from segdata.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from segdata.detect.base import Image
+
+Range = Literal["short", "full"]
+Result = TypeVar("Result")
+
+_DOWNLOADS = "https://storage.googleapis.com/mediapipe-models"
+_FILES = {
+    "blaze_face_full_range.tflite": f"{_DOWNLOADS}/face_detector/blaze_face_full_range/float16/1",
+    "blaze_face_short_range.tflite": f"{_DOWNLOADS}/face_detector/blaze_face_short_range/float16/1",
+    "pose_landmarker_full.task": f"{_DOWNLOADS}/pose_landmarker/pose_landmarker_full/float16/1",
+}
+"""The model files that Tasks needs, and where their publisher keeps them."""
+
+
+def blazeface(reach: Range, floor: float) -> Callable[[Image], list[Face]]:
+    """Give a function from a uint8 (H, W, 3) RGB image to BlazeFace's detections that score `floor` or more.
+
+    Its boxes are squares from the middle of the forehead to the chin, in pixels, and may leave the image. The
+    full-range model looks at 192 x 192 pixels and is for faces up to 5 m away, the short-range one at 128 x 128 and for
+    2 m (their model cards). Raises `InputError` where mediapipe or a model file is missing.
+    """
+    with _quiet():
+        mediapipe = _mediapipe()
+        if hasattr(mediapipe, "solutions"):
+            return _warmed_up(_face_solution(reach, floor))
+        return _warmed_up(_face_task(mediapipe, reach, floor))
+
+
+def blazepose() -> Callable[[Image], NDArray[np.float32] | None]:
+    """Give a function from a uint8 (H, W, 3) RGB image to BlazePose's landmarks of its most prominent person.
+
+    They are float32 (33, 4): x and y as shares of width and height (outside [0, 1] beyond the border), the model's
+    depth, and visibility in [0, 1]; or None without a person. Raises `InputError` like `blazeface`.
+    """
+    with _quiet():
+        mediapipe = _mediapipe()
+        find = _pose_solution(mediapipe) if hasattr(mediapipe, "solutions") else _pose_task(mediapipe)
+
+        def landmarks(image: Image) -> NDArray[np.float32] | None:
+            found = find(np.ascontiguousarray(image))
+            if not found:
+                return None
+            return np.array([(point.x, point.y, point.z, point.visibility) for point in found], np.float32)
+
+        return _warmed_up(landmarks)
+
+
+def _face_solution(reach: Range, floor: float) -> Callable[[Image], list[Face]]:
+    from mediapipe.python.solution_base import SolutionBase  # noqa: PLC0415
+
+    # The ready-made solution never reports below a score of 0.6; the graph under it can be asked for less.
+    node = f"facedetection{reach}range__facedetection__TensorsToDetectionsCalculator"
+    graph = SolutionBase(
+        binary_graph_path=f"mediapipe/modules/face_detection/face_detection_{reach}_range_cpu.binarypb",
+        calculator_params={f"{node}.min_score_thresh": floor},
+        outputs=["detections"],
+    )
+
+    def detect(image: Image) -> list[Face]:
+        height, width = image.shape[:2]
+        faces = []
+        for found in _process(graph, {"image": np.ascontiguousarray(image)}).detections or []:
+            box = found.location_data.relative_bounding_box
+            pixels = (box.xmin * width, box.ymin * height, box.width * width, box.height * height)
+            faces.append(Face(pixels, found.score[0]))
+        return faces
+
+    return detect
+
+
+def _face_task(mediapipe: Any, reach: Range, floor: float) -> Callable[[Image], list[Face]]:
+    vision, base = _tasks(f"blaze_face_{reach}_range.tflite")
+    detector = vision.FaceDetector.create_from_options(
+        vision.FaceDetectorOptions(base_options=base, min_detection_confidence=floor)
+    )
+    atexit.register(detector.close)
+
+    def detect(image: Image) -> list[Face]:
+        found = detector.detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(image)))
+        boxes = [(one.bounding_box, one.categories[0].score) for one in found.detections]
+        return [Face((box.origin_x, box.origin_y, box.width, box.height), score) for box, score in boxes]
+
+    return detect
+
+
+def _pose_solution(mediapipe: Any) -> Callable[[Image], Any]:
+    pose = mediapipe.solutions.pose.Pose(static_image_mode=True, model_complexity=1)
+
+    def find(image: Image) -> Any:
+        found = _process(pose, image).pose_landmarks
+        return found.landmark if found else None
+
+    return find
+
+
+def _pose_task(mediapipe: Any) -> Callable[[Image], Any]:
+    vision, base = _tasks("pose_landmarker_full.task")
+    landmarker = vision.PoseLandmarker.create_from_options(vision.PoseLandmarkerOptions(base_options=base))
+    atexit.register(landmarker.close)
+
+    def find(image: Image) -> Any:
+        found = landmarker.detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, image)).pose_landmarks
+        return found[0] if found else None
+
+    return find
+
+
+def _tasks(file: str) -> tuple[Any, Any]:
+    """Give mediapipe's vision tasks and the options that name a model file."""
+    from mediapipe.tasks.python import BaseOptions, vision  # noqa: PLC0415
+
+    folder = Path(os.environ.get("SEGDATA_MODELS") or Path.home() / ".cache" / "segdata" / "models")
+    path = folder / file
+    if not path.is_file():
+        raise InputError(
+            f"the model file {file} is not in {folder}",
+            f"download {_FILES[file]}/{file} into that folder, or install mediapipe==0.10.14, which holds its models",
+        )
+    return vision, BaseOptions(model_asset_path=str(path))
+
+
+def _mediapipe() -> Any:
+    os.environ.setdefault("GLOG_minloglevel", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        import mediapipe  # noqa: PLC0415
+    except ImportError as error:
+        raise InputError(
+            "faces and poses cannot be detected because mediapipe is not installed",
+            "pip install 'segdata[detect]'",
+        ) from error
+    return mediapipe
+
+
+def _warmed_up(model: Callable[[Image], Result]) -> Callable[[Image], Result]:
+    """Give the model back after a first run, in which its libraries say what they have to say."""
+    model(np.zeros((64, 64, 3), np.uint8))
+    return model
+
+
+def _process(solution: Any, image: Any) -> Any:
+    with warnings.catch_warnings():  # protobuf warns mediapipe, at every call, of one of its own functions
+        warnings.filterwarnings("ignore", "SymbolDatabase.GetPrototype", UserWarning)
+        return solution.process(image)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what C++ libraries write to the error stream: they use its file descriptor, past `sys.stderr`."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -1,0 +1,127 @@
+"""Write the spatial saliency map of every sample of a data set (ssm_lwpsn.txt)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from segdata.choices import KeypointSource
+from segdata.dataset import METADATA, Row, open_rows
+from segdata.engine import Engine
+from segdata.errors import InputError, SampleError
+from segdata.files import read_file, write_file
+from segdata.ops.poses import detected_keypoints, poses_entry
+from segdata.ops.saliency import FALL_OFF, saliency_map, saliency_preview
+from segdata.pixels import check_photo, decode_image, encode_photo, encode_png
+from segdata.sample import Person, encode
+from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
+
+STEP = "saliency"
+
+
+def saliency(
+    data: str | Path,
+    *,
+    keypoints: KeypointSource = "auto",
+    bits: Literal[8, 16] = 8,
+    preview: bool = False,
+    out: str | Path | None = None,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Write the saliency map of every photo as a PNG, 0 for 0 and the type's highest value for 1.
+
+    A data set gets saliency/ and the column `saliency_file_name`, in place; for a plain folder of photos the maps are
+    written to `out`, under the photos' names, with a metadata.jsonl.
+
+    Parameters
+    ----------
+    data : a data set, or a folder of photos.
+    keypoints : ``annotations`` takes those of the persons, ``pose`` a pose detector's, ``auto`` annotated ones where a
+        photo has any and otherwise the detector's. Crowd regions have none. Detected ones are kept in the column
+        `poses` and not detected again. A photo in which nobody is found has a map of zeros.
+    bits : of the PNG.
+    preview : also write skeleton map, frame map and saliency map side by side over the photo, to preview/.
+
+    How the map is made is described at `saliency_map`. Raises `InputError` for a folder without photos, a plain folder
+    without `out`, or where the pose detector is not installed; `StorageError` when the place takes no more.
+    """
+    if bits not in (8, 16):
+        raise InputError(f"a map of {bits} bits cannot be written", "choose 8 or 16")
+    root, rows = open_rows(data, "file_name")
+    in_place = (root / METADATA).is_file()
+    if in_place == (out is not None):
+        what = "a data set gets its maps in place" if in_place else f"{root} is a plain folder of photos"
+        raise InputError(what, "leave --out away" if in_place else "give --out for the folder of the maps")
+    target = Path(out) if out is not None else root
+    settings = SaliencySettings(keypoints, bits, preview, FALL_OFF)
+    work = Saliency(str(root), str(target), "saliency/" if in_place else "", settings)
+
+    def samples() -> Iterator[tuple[str, Row]]:
+        for row in rows():
+            yield row["key"], row
+
+    total = sum(1 for _ in rows())
+    return run_step(STEP, target, work, samples(), engine=engine, progress=progress, total=total, in_place=in_place)
+
+
+class SaliencySettings(msgspec.Struct, frozen=True):
+    """Which map is made."""
+
+    keypoints: KeypointSource
+    bits: Literal[8, 16]
+    preview: bool
+    fall_off: float
+
+
+class Saliency(msgspec.Struct, frozen=True):
+    """The work on one photo."""
+
+    root: str
+    out: str
+    folder: str
+    settings: SaliencySettings
+
+    def __call__(self, key: str, payload: Row, previous: Row | None) -> Result:
+        """Find the keypoints, draw and write the map, and give the row."""
+        persons = msgspec.convert(payload.get("persons") or [], list[Person])
+        annotated = [person.keypoints for person in persons if person.keypoints and not person.crowd]
+        annotated = [points for points in annotated if any(seen for _, _, seen in points)]
+        detect = self.settings.keypoints == "pose" or (self.settings.keypoints == "auto" and not annotated)
+        name = payload.get("file_name")
+        photo = read_file(f"{self.root}/{name}") if name else b""
+        if not name and (detect or self.settings.preview or not payload.get("width")):
+            raise SampleError("no-photo", f"{key} of {self.root} has no photo", "give the photos to merge-coco")
+
+        mark = mark_of(self.settings, encode(annotated), photo)
+        columns: Row = {"saliency_file_name": f"{self.folder}{key}.png"}
+        row = payload if self.folder else {"key": key}
+        if previous is not None and unchanged(previous, STEP, mark, Path(self.out), columns):
+            if detect:
+                columns["poses"] = previous.get("poses")
+            return Result(updated(row, STEP, mark, columns), fresh=False)
+
+        image: npt.NDArray[np.uint8] | None = None
+        found: list[Any] = annotated
+        if detect or self.settings.preview:
+            image = decode_image(photo, f"{self.root}/{name}")
+            shape = image.shape[:2]
+        elif photo:
+            facts = check_photo(photo, f"{self.root}/{name}")
+            shape = facts.height, facts.width
+        else:
+            shape = payload["height"], payload["width"]
+        if detect and image is not None:
+            columns["poses"] = poses_entry(payload, image, photo)
+            found = detected_keypoints(columns["poses"])
+        full, kind = (255, np.uint8) if self.settings.bits == 8 else (65535, np.uint16)
+        stored = np.rint(saliency_map(found, shape, fall_off=self.settings.fall_off) * full).astype(kind)
+        write_file(f"{self.out}/{columns['saliency_file_name']}", encode_png(stored))
+        if self.settings.preview and image is not None:
+            write_file(f"{self.out}/preview/{key}.jpg", encode_photo(saliency_preview(image, found), ".jpg"))
+        return Result(updated(row, STEP, mark, columns), fresh=True)

@@ -1,0 +1,108 @@
+"""Paste predictions for crops back into masks of the photos' size."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from segdata.dataset import Dataset, Row, open_rows
+from segdata.engine import Engine
+from segdata.errors import InputError, SampleError
+from segdata.files import read_file, write_file
+from segdata.ops.crop import uncrop as paste
+from segdata.pixels import decode_labels, decode_probability, encode_png
+from segdata.sample import encode
+from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
+
+STEP = "uncrop"
+
+
+def uncrop(
+    preds: str | Path,
+    crops: str | Path,
+    *,
+    out: str | Path,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Write predictions at the size of the photos that `crop` was given.
+
+    Parameters
+    ----------
+    preds : masks or probability maps for the crops, a data set or a folder; they match by the crop's key. One of
+        another size than its crop is scaled to it.
+    crops : the data set that `crop` wrote.
+    out : folder for the results, under the photos' keys. Where a photo has several crops, the maximum counts; outside
+        them it is 0. 1-bit and 0/255 masks stay masks, probability maps keep their depth. A photo any of whose crops
+        has no prediction fails.
+
+    Raises `InputError` for folders without images, or where `crops` was not written by `crop`, and `StorageError`.
+    """
+    dataset = Dataset(crops)
+    pred_root, pred_rows = open_rows(preds, "mask_file_name")
+    files = {row["key"]: f"{pred_root}/{row['mask_file_name']}" for row in pred_rows() if row.get("mask_file_name")}
+    photos: dict[str, list[_Crop]] = {}
+    for row in dataset.rows():
+        if not row.get("crop") or not row.get("crop_of"):
+            raise InputError(f"{row['key']} of {dataset.root} is no crop", "give the data set that segdata crop wrote")
+        width, height = row["crop_of_size"]
+        photos.setdefault(row["crop_of"], []).append(
+            _Crop(row["key"], files.get(row["key"]), tuple(row["crop"]), (height, width))
+        )
+
+    def samples() -> Iterator[tuple[str, list[_Crop]]]:
+        yield from photos.items()
+
+    work = Uncrop(str(out))
+    return run_step(STEP, Path(out), work, samples(), engine=engine, progress=progress, total=len(photos))
+
+
+class _Crop(NamedTuple):
+    key: str
+    pred: str | None
+    box: Any
+    shape: tuple[int, int]
+
+
+class _Nothing(msgspec.Struct, frozen=True):
+    pass
+
+
+class Uncrop(msgspec.Struct, frozen=True):
+    """The work on one photo."""
+
+    out: str
+
+    def __call__(self, key: str, payload: list[_Crop], previous: Row | None) -> Result:
+        """Paste all crops of a photo, write the result, and give the row."""
+        parts = []
+        for crop in payload:
+            if crop.pred is None:
+                raise SampleError("missing-file", f"there is no prediction for {crop.key}, a crop of {key}")
+            parts.append(read_file(crop.pred))
+        mark = mark_of(_Nothing(), encode([crop.box for crop in payload]), *parts)
+        name = f"{key}.png"
+        columns: Row = {"key": key, "mask_file_name": name}
+        if unchanged(previous, STEP, mark, Path(self.out), columns):
+            return Result(updated(previous, STEP, mark, columns), fresh=False)
+        pasted = [_pasted(crop, data) for crop, data in zip(payload, parts, strict=True)]
+        write_file(f"{self.out}/{name}", encode_png(functools.reduce(np.maximum, pasted)))
+        return Result(updated(previous, STEP, mark, columns), fresh=True)
+
+
+def _pasted(crop: _Crop, data: bytes) -> npt.NDArray[Any]:
+    """Paste one prediction in the type that it is stored in."""
+    labels = decode_labels(data, str(crop.pred))
+    highest = labels.max(initial=0)
+    if labels.dtype == np.bool_ or not (labels[labels != 0] != highest).any():
+        mask = paste(labels != 0, crop.box, crop.shape)
+        return np.where(mask, np.uint8(255), np.uint8(0))
+    full, kind = (255, np.uint8) if labels.dtype == np.uint8 else (65535, np.uint16)
+    probability = paste(decode_probability(data, str(crop.pred)), crop.box, crop.shape)
+    return np.rint(probability * full).astype(kind)
