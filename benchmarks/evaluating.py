@@ -57,7 +57,7 @@ def main() -> None:
         times = statistics.median(ours["seconds"] / decode["seconds"] for decode, ours in runs)
         decode, ours = (statistics.median(run[side]["seconds"] for run in runs) for side in (0, 1))
         print(
-            f"evaluate, {workers} worker{'s' * (workers > 1)}: {ours / count * 1e3:.2f} ms a pair of files, start included; "
+            f"evaluate, workers {workers}: {ours / count * 1e3:.2f} ms a pair of files, start included; "
             f"decoding alone {decode / count * 1e3:.2f} ms: {times:.2f}x ({count:,} pairs)"
         )
 

@@ -1,7 +1,7 @@
 """Merging persons and writing masks on a memory file system: segdata against the usual loop; scale and workers.
 
-    python benchmarks/merging.py
-    python benchmarks/merging.py --large 500000
+python benchmarks/merging.py
+python benchmarks/merging.py --large 500000
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def main() -> None:
         each = statistics.median(result["seconds"] for result in results) / images * 1e3
         peak = max(result["peak"] for result in results)
         print(f"{images:>7,} images, one process: {each:.3f} ms an image, peak memory {peak:.0f} MB")
-    pairs = [(run(OURS, options.images, "8bit", 1), run(OURS, options.images, "8bit", 2)) for _ in range(options.repeats)]
+    pairs = [
+        (run(OURS, options.images, "8bit", 1), run(OURS, options.images, "8bit", 2)) for _ in range(options.repeats)
+    ]
     print(f"two workers: {statistics.median(one['seconds'] / two['seconds'] for one, two in pairs):.2f}x one")
 
 

@@ -1,6 +1,6 @@
 """Reading a large COCO file: segdata's index against pycocotools' COCO(), time and memory.
 
-    python benchmarks/reading.py
+python benchmarks/reading.py
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def main() -> None:
     path = coco_file(options.data / "coco" / "instances.json", options.images, options.work)
     size = path.stat().st_size / 1e6
     print(f"{path.name}: {size:.0f} MB, {options.images:,} images")
-    runs = [(measured(PEER, path, options.images), measured(OURS, path, options.images)) for _ in range(options.repeats)]
+    runs = [
+        (measured(PEER, path, options.images), measured(OURS, path, options.images)) for _ in range(options.repeats)
+    ]
     times = statistics.median(peer["seconds"] / ours["seconds"] for peer, ours in runs)
     memory = statistics.median(ours["peak"] / peer["peak"] for peer, ours in runs)
     for name, number in (("pycocotools COCO()", 0), ("segdata CocoFile", 1)):

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdata.masks import Mask, rle_to_mask, segmentation_to_rle
-from segdata.ops import saliency
-from segdata.ops.saliency import FALL_OFF, frame_map, saliency_map, stature
+from segdata.ops import saliency_map as saliency
+from segdata.ops.saliency_map import FALL_OFF, frame_map, saliency_map, stature
 
 Map = NDArray[np.float32]
 FALL_OFFS = (0.015, 0.02, 0.025, FALL_OFF, 0.04, 0.06)

@@ -6,6 +6,8 @@ Files are decoded by Pillow because it refuses a truncated file, where OpenCV ma
 from __future__ import annotations
 
 import io
+import logging
+import os
 import struct
 import warnings
 import zlib
@@ -25,6 +27,9 @@ from segdata.sample import Rle
 
 # 32,768 x 32,768: above any camera's photo, below what a decompression bomb claims to hold.
 MOST_PIXELS = 1 << 30
+
+# Pillow logs what it raises as well; without a handler Python would write it to standard error.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _ORIENTATION_TAG = 0x0112
 _TURNED_BY_PILLOW = frozenset({"TIFF"})
@@ -56,7 +61,7 @@ def _opened(data: bytes, name: str) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd EXIF, and sizes below the limit
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data)) as image, _silenced(image.format):
                 yield image
     except SampleError:
         raise
@@ -68,6 +73,26 @@ def _opened(data: bytes, name: str) -> Iterator[Image.Image]:
         raise SampleError("unreadable-image", f"{name} cannot be decoded ({error})") from error
     finally:
         Image.MAX_IMAGE_PIXELS = limit
+
+
+@contextmanager
+def _silenced(image_format: str | None) -> Iterator[None]:
+    """Keep libtiff from writing to standard error, which it does past Python; what it says is raised as well."""
+    try:
+        standard_error = os.dup(2) if image_format == "TIFF" else None
+    except OSError:  # there is no standard error
+        standard_error = None
+    if standard_error is None:
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
+        os.close(nowhere)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -131,7 +156,8 @@ def decode_labels(data: bytes, name: str = "mask") -> npt.NDArray[Any]:
     with _opened(data, name) as image:
         labels = np.asarray(image)
     if labels.dtype == np.bool_:
-        return labels.view(np.uint8) != 0  # Pillow's True is 255 in memory, which NumPy does not expect
+        bits: Mask = labels.view(np.uint8) != 0  # Pillow's True is 255 in memory, which NumPy does not expect
+        return bits
     if labels.ndim == 3:
         labels = _one_channel(labels, name)
     return labels.astype(np.int32) if labels.dtype == np.uint16 else labels
@@ -203,9 +229,11 @@ def encode_png(pixels: npt.NDArray[Any]) -> bytes:
     if pixels.dtype == np.bool_:
         bits, rows = 1, np.packbits(pixels, axis=1)
     elif pixels.dtype == np.uint16:
-        bits, rows = 16, pixels.astype(">u2").view(np.uint8).reshape(height, 2 * width)
-    else:
+        bits, rows = 16, np.ascontiguousarray(pixels, ">u2").view(np.uint8).reshape(height, 2 * width)
+    elif pixels.dtype == np.uint8:
         bits, rows = 8, pixels
+    else:
+        raise TypeError(f"a PNG holds bool, uint8 or uint16, not {pixels.dtype}")
     scanlines = np.zeros((height, rows.shape[1] + 1), np.uint8)
     scanlines[:, 1:] = rows
     return _png(scanlines, width, bits)

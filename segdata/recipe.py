@@ -36,11 +36,15 @@ from segdata.steps import Progress
 STEPS: dict[str, tuple[str, str]] = {
     "merge-coco": ("segdata.ops.merge_coco", "merge_coco"),
     "merge-parts": ("segdata.ops.merge_parts", "merge_parts"),
+    "crop": ("segdata.ops.crop", "crop"),
+    "uncrop": ("segdata.ops.uncrop", "uncrop"),
     "edges": ("segdata.ops.edges", "edges"),
+    "saliency": ("segdata.ops.saliency", "saliency"),
+    "grade-domains": ("segdata.ops.grade_domains", "grade_domains"),
     "split": ("segdata.ops.split", "split"),
     "evaluate": ("segdata.quality.evaluate", "evaluate"),
 }
-_PATHS = frozenset({"annotations", "labels", "images", "names", "data", "out", "preds", "gt"})
+_PATHS = frozenset({"annotations", "labels", "images", "names", "data", "out", "preds", "gt", "crops"})
 _NOT_FROM_FILE = frozenset({"engine", "progress"})
 
 

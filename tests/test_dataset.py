@@ -118,7 +118,7 @@ def test_the_index_finds_rows_by_key(tmp_path):
     path.write_bytes(b'{"key":"a"}\n\nnot json\n{"file_name":"images/b.jpg"}\n{"key":"a","n":2}\n')
     index = RowIndex(path)
     assert len(index) == 3
-    assert index.find("a") == (52, b'{"key":"a","n":2}')
+    assert index.find("a") == (51, b'{"key":"a","n":2}')
     assert index.find("b") == (22, b'{"file_name":"images/b.jpg"}')
     assert index.find("c") is None
     assert [line for _, line in index.without([hash_key("a")])] == [b'{"file_name":"images/b.jpg"}']

@@ -1,9 +1,10 @@
-"""Files are written so that a reader sees the old content or the new, and errors are one sentence that names the file."""
+"""A reader of a file sees the old content or the new; errors are one sentence that names the file."""
 
 import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from running import ENV, times
@@ -57,7 +58,7 @@ def test_a_name_that_cannot_be_written_fails_alone_and_leaves_nothing(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_a_storage_error_and_the_old_content_stays(tmp_path):
     write_file(tmp_path / "file", b"old")
     part_of(tmp_path / "file").symlink_to("/dev/full")

@@ -1,8 +1,8 @@
 """Photos and masks of every kind are read as they are meant, or refused by name; PNGs hold exactly the mask."""
 
 import io
+import os
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -151,10 +151,10 @@ def test_a_palette_gives_its_colours_and_alpha_is_dropped() -> None:
     assert decode_image(saved(Image.new("LA", (1, 1), (7, 0)))).tolist() == [[[7, 7, 7]]]
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "PPM"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "LZW", "BMP", "PPM"])
 def test_a_photo_cut_off_anywhere_is_refused_and_nothing_else(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
-    image = noise(24, 24)
-    data = saved(Image.fromarray(image), kind)
+    image = Image.fromarray(noise(24, 24))
+    data = saved(image, "TIFF", compression="tiff_lzw") if kind == "LZW" else saved(image, kind)
     whole = decode_image(data)
     for length in [0, 1, 2, *range(3, len(data), max(1, len(data) // 60))]:
         try:
@@ -181,6 +181,16 @@ def test_corrupt_bytes_never_end_in_anything_but_a_refusal(data: st.DataObject) 
             function(bytes(damaged), "photo")
         except SampleError as error:
             assert error.message.startswith("photo ")
+
+
+def test_libtiff_s_own_words_do_not_reach_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    data = bytearray(saved(Image.fromarray(noise(24, 24)), "TIFF", compression="tiff_adobe_deflate"))
+    data[300:400] = bytes(100)
+    for function in (check_photo, decode_image):
+        with pytest.raises(SampleError, match="photo cannot be decoded"):
+            function(bytes(data), "photo")
+    os.write(2, b"heard")
+    assert capfd.readouterr() == ("", "heard")
 
 
 def test_an_empty_file_is_called_empty() -> None:
@@ -331,6 +341,11 @@ def test_a_png_holds_the_array(dtype: type, width: int) -> None:
         np.testing.assert_array_equal(decode_labels(data), array)
         np.testing.assert_array_equal(cv2_read(data), array * np.uint8(255) if dtype is np.bool_ else array)
         assert data == encode_png(array)
+
+
+def test_a_png_of_another_kind_of_number_is_refused() -> None:
+    with pytest.raises(TypeError, match="not int64"):
+        encode_png(np.array([[0, 300]]))
 
 
 # Upright

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segdata.choices import CropPer, CropSource, ImageFormat
+from segdata.choices import CropPer, ImageFormat
 from segdata.cli.options import Json, Out, Workers
 
 
@@ -17,17 +17,22 @@ def crop(
     margin: Annotated[float, typer.Option(min=0, metavar="SHARE", help="Share of the box added on every side.")] = 0.1,
     per: Annotated[CropPer, typer.Option(help="A crop of every person, or one of all in the photo.")] = "person",
     sources: Annotated[
-        list[CropSource] | None,
-        typer.Option("--from", help="What to cut round; repeatable, the first found counts.", show_default="keypoints"),
+        list[str] | None,
+        typer.Option(
+            "--from",
+            metavar="keypoints|pose|mask|box",
+            help="What to cut round; repeatable, the first found counts.",
+            show_default="keypoints",
+        ),
     ] = None,
     min_size: Annotated[int, typer.Option(min=1, metavar="PIXELS", help="Skip narrower or lower crops.")] = 1,
     image_format: Annotated[ImageFormat, typer.Option(help="Of the photos: png keeps every bit.")] = "png",
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Crop photos, masks, edges, saliency maps and keypoints together, round each person.
+    """Crop photos and their labels round persons.
 
-    Writes a new data set whose rows know where each crop was cut, so that uncrop can paste predictions back. Poses are
+    Photos, masks, edges, saliency maps, boxes and keypoints are cropped together. Writes a new data set whose rows know where each crop was cut, so that uncrop can paste predictions back. Poses are
     found by a detector: pip install 'segdata[detect]'.
 
     \b

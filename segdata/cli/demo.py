@@ -14,9 +14,9 @@ def demo(
     out: Annotated[Path, typer.Argument(help="Folder to build the demo in.")],
     as_json: Json = False,
 ) -> None:
-    """Build a small data set from bundled photos and score a simple predictor on it. Needs no download.
+    """Build a small data set and score masks on it.
 
-    It leaves photos/, annotations.json, recipe.toml, data/, preds/ and scores.toml in OUT, so that every step can be
+    Needs no download: the photos come with scikit-image, the masks that are scored from OpenCV's GrabCut. It leaves photos/, annotations.json, recipe.toml, data/, preds/ and scores.toml in OUT, so that every step can be
     repeated by hand.
 
     \b

@@ -35,9 +35,9 @@ def evaluate(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Score masks against ground truth: IoU, contour accuracy, boundary IoU.
+    """Score masks against ground truth.
 
-    PREDS and GT are data sets or plain folders of masks; files match by name without suffix. With several PREDS each
+    IoU, contour accuracy, boundary IoU, precision and recall. PREDS and GT are data sets or plain folders of masks; files match by name without suffix. With several PREDS each
     is compared with the first, with 95 % intervals of a paired bootstrap. JSON and CSV hold fractions from 0 to 1, the
     table percent.
 

@@ -11,12 +11,16 @@ from typing import Annotated, NoReturn
 import typer
 
 from segdata.cli.build import build
+from segdata.cli.crop import crop
 from segdata.cli.demo import demo
 from segdata.cli.edges import edges
 from segdata.cli.evaluate import evaluate
+from segdata.cli.grade_domains import grade_domains
 from segdata.cli.merge_coco import merge_coco
 from segdata.cli.merge_parts import merge_parts
+from segdata.cli.saliency import saliency
 from segdata.cli.split import split
+from segdata.cli.uncrop import uncrop
 from segdata.errors import InputError, SegdataError
 
 app = typer.Typer(
@@ -27,7 +31,19 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-COMMANDS = (demo, merge_coco, merge_parts, edges, split, evaluate, build)
+COMMANDS = (
+    demo,
+    merge_coco,
+    merge_parts,
+    crop,
+    uncrop,
+    edges,
+    saliency,
+    grade_domains,
+    split,
+    evaluate,
+    build,
+)
 for _command in COMMANDS:
     app.command(_command.__name__.rstrip("_").replace("_", "-"))(_command)
 

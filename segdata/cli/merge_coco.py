@@ -40,7 +40,7 @@ def merge_coco(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Merge each photo's COCO persons into one mask.
+    """Merge a photo's COCO persons into one mask.
 
     Writes a data set: masks/, metadata.jsonl and, with --images, images/. Run it again to go on after an
     interruption, or to do what has changed.

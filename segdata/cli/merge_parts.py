@@ -26,7 +26,7 @@ def merge_parts(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Merge class-index images of human parts into person masks.
+    """Merge images of human parts into person masks.
 
     Writes a data set: masks/, metadata.jsonl and, with --images, images/. Run it again to go on after an
     interruption, or to do what has changed.

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import typer
 
 from segdata.cli.output import print_json, show_table
+from segdata.ops.grade_domains import Grades
 from segdata.ops.split import SplitReport
 from segdata.quality.evaluate import Comparison, Evaluation
 from segdata.recipe import StepResult
@@ -51,6 +52,8 @@ def show_result(result: Any) -> None:
 
 def show_failures(result: Any) -> int:
     """Print on stderr what failed, and give how many samples did."""
+    if isinstance(result, Grades):
+        result = result.report
     if isinstance(result, Report):
         messages, count = result.failures, result.failed
         after = f"every sample that failed is a row of {result.outcomes}"
@@ -75,6 +78,21 @@ def _show_report(report: Report) -> None:
     counts += [f"{report.failed:,} failed"] if report.failed else []
     counts += [f"{count:,} {note}" for note, count in report.notes.items()]
     typer.echo(f"{report.step}: {', '.join(counts)} -> {report.out}")
+
+
+def _show_grades(grades: Grades) -> None:
+    _show_report(grades.report)
+    total = max(1, sum(grades.domains.values()))
+    longest = max(1, *grades.domains.values())
+    show_table(
+        ("domain", "photos", "%", ""),
+        [
+            (name, f"{count:,}", f"{100 * count / total:.1f}", "\u2588" * round(40 * count / longest))
+            for name, count in grades.domains.items()
+        ],
+    )
+    if grades.grades:
+        typer.echo(f"grades -> {grades.grades}")
 
 
 def _show_split(report: SplitReport) -> None:
@@ -152,6 +170,7 @@ def _show_differences(comparison: Comparison) -> None:
 
 _SHOW: dict[type, Callable[[Any], None]] = {
     Report: _show_report,
+    Grades: _show_grades,
     SplitReport: _show_split,
     Evaluation: _show_evaluation,
     Comparison: _show_comparison,

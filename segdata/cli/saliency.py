@@ -16,7 +16,7 @@ def saliency(
     keypoints: Annotated[
         KeypointSource, typer.Option(help="Whose keypoints: annotated, detected, or detected where none are annotated.")
     ] = "auto",
-    bits: Annotated[Literal["8", "16"], typer.Option(help="Of the PNG.")] = "8",
+    bits: Annotated[Literal["8", "16"], typer.Option(help="Of the PNG.")] = "16",
     preview: Annotated[
         bool, typer.Option("--preview", help="Also show the maps over the photos, in preview/.")
     ] = False,
@@ -26,15 +26,15 @@ def saliency(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Make spatial saliency maps from keypoints: 1 on the body's frame, falling off with the distance to it.
+    """Make spatial saliency maps from keypoints.
 
-    A data set gets saliency/ and the column saliency_file_name in place; the maps of a plain folder go to --out. Poses are
-    found by a detector: pip install 'segdata[detect]'.
+    A map is 1 on the frame of a body and falls off with the distance to it. A data set gets saliency/ and the column saliency_file_name in place; the maps of a plain folder go to --out. Poses
+    are found by a detector: pip install 'segdata[detect]'.
 
     \b
     Examples:
       segdata saliency data --preview
-      segdata saliency photos --keypoints pose --bits 16 --out maps
+      segdata saliency photos --keypoints pose --bits 8 --out maps
     """
     from segdata.cli.run import run_step_command
     from segdata.ops.saliency import saliency as twin

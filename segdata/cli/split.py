@@ -25,7 +25,7 @@ def split(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Deal the samples of a data set to train, val and test.
+    """Deal samples to train, val and test.
 
     Writes the column split of metadata.jsonl. The same samples, seed and options give the same splits on any machine.
 

@@ -17,7 +17,7 @@ def uncrop(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Paste predictions for crops back into the photos they were cut from.
+    """Paste predictions for crops back into place.
 
     Where a photo has several crops, the highest value counts; outside all crops it is 0.
 

@@ -32,7 +32,7 @@ _LARGE = 0.005  # of the photo: a face beyond it ends the search
 View = tuple[Range, float, bool]  # the model, the view's side over the face's, mirrored or not
 
 # Judging: how well a candidate does in enlarged views of itself.
-_JUDGE_FLOOR = 0.2
+_JUDGE_FLOOR = 0.15
 _VIEWS: tuple[View, ...] = (
     ("short", 3.5, False),
     ("full", 5.5, False),
@@ -67,12 +67,16 @@ class SinglePassFaces:
 class MultiPassFaces:
     """BlazeFace in several passes: it finds faces down to about 12 pixels and refuses most of what is none.
 
-    The full-range model seeks candidates, with a low bar, in the whole photo. Each is judged by both models in enlarged
-    views of it, plain and mirrored: real faces score in all views, backs of heads, statues and foliage in some. Its
-    score is the mean over the views, and 0.5 is asked for; a candidate between 0.3 and 0.5 is also tried turned by 40
-    degrees either way, for heads on one side, and needs 0.65 there. Where no face of 0.5 % of the photo
-    or more is found, overlapping tiles of 1/1.6 and 1/3 of its longer side are searched as well. Small
-    faces beside a large one may thus be missing. The measured accuracy is in docs/domains.md.
+    Both models seek candidates in the whole photo, with a low bar; from the short-range one only large finds count.
+    Each candidate is judged by both in enlarged views of it, plain and mirrored: a real face does well in all of them,
+    the back of a head, a statue or foliage in some. A quarter of the score is the candidate's in the photo, the rest
+    its mean over the views; 0.53 is asked for. A refused one is tried turned by 40 degrees either way, as a head on one
+    side would be, and needs a mean of 0.65 there. Unless a face of 0.5 % of the photo or more is found, overlapping
+    tiles of 1/1.6 of its longer side are searched as well, and without any face those of 1/3. Small faces beside a
+    large one may thus be missing.
+
+    The figures were chosen on the photos marked ``tune`` in tests/detect/domains_truth.csv and on COCO's keypoints; the
+    accuracy is in docs/domains.md.
 
     Raises `InputError` where mediapipe or a model file is missing.
     """

@@ -63,7 +63,8 @@ def blazepose() -> Callable[[Image], NDArray[np.float32] | None]:
         find = _pose_solution(mediapipe) if hasattr(mediapipe, "solutions") else _pose_task(mediapipe)
 
         def landmarks(image: Image) -> NDArray[np.float32] | None:
-            found = find(np.ascontiguousarray(image))
+            with _quiet():  # the first person found makes the second model speak, whenever that is
+                found = find(np.ascontiguousarray(image))
             if not found:
                 return None
             return np.array([(point.x, point.y, point.z, point.visibility) for point in found], np.float32)
@@ -99,7 +100,7 @@ def _face_task(mediapipe: Any, reach: Range, floor: float) -> Callable[[Image], 
     detector = vision.FaceDetector.create_from_options(
         vision.FaceDetectorOptions(base_options=base, min_detection_confidence=floor)
     )
-    atexit.register(detector.close)
+    _leave_open(detector)
 
     def detect(image: Image) -> list[Face]:
         found = detector.detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(image)))
@@ -122,7 +123,7 @@ def _pose_solution(mediapipe: Any) -> Callable[[Image], Any]:
 def _pose_task(mediapipe: Any) -> Callable[[Image], Any]:
     vision, base = _tasks("pose_landmarker_full.task")
     landmarker = vision.PoseLandmarker.create_from_options(vision.PoseLandmarkerOptions(base_options=base))
-    atexit.register(landmarker.close)
+    _leave_open(landmarker)
 
     def find(image: Image) -> Any:
         found = landmarker.detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, image)).pose_landmarks
@@ -143,6 +144,11 @@ def _tasks(file: str) -> tuple[Any, Any]:
             f"download {_FILES[file]}/{file} into that folder, or install mediapipe==0.10.14, which holds its models",
         )
     return vision, BaseOptions(model_asset_path=str(path))
+
+
+def _leave_open(task: Any) -> None:
+    """Let the process free a task at its end: to close it, mediapipe wants threads that Python has ended by then."""
+    atexit.register(setattr, task, "close", lambda: None)
 
 
 def _mediapipe() -> Any:

@@ -92,7 +92,7 @@ class _Scanner:
         while self.peek() != b"}":
             name = json.loads(self.value().decode("utf-8", "replace"))
             if not isinstance(name, str) or self.peek() != b":":
-                raise self.error("is not valid JSON")
+                raise self.broken()
             self.position += 1
             if name in arrays and self.peek() == b"[":
                 self.position += 1
@@ -107,13 +107,13 @@ class _Scanner:
             if self.peek() == b",":
                 self.position += 1
             elif self.peek() != b"}":
-                raise self.error("is not valid JSON")
+                raise self.broken()
         self.position += 1
         self.end()
 
     def end(self) -> None:
         """Make sure that nothing but white space follows."""
-        while not self.at_end:
+        while self.position < len(self.data) or not self.at_end:
             if self.data[self.position :].strip(_SPACE):
                 raise self.error("goes on behind the end of its JSON object")
             self.position = len(self.data)
@@ -121,11 +121,11 @@ class _Scanner:
 
     def error(self, what: str) -> InputError:
         where = self.offset + self.position
-        if self.at_end:
-            return InputError(
-                f"{self.path} ends too early or is not valid JSON from byte {where} on", "copy or download it again"
-            )
-        return InputError(f"{self.path} {what} (at byte {where})", "check that it is a COCO annotation file")
+        return InputError(f"{self.path} {what} (at byte {where})", "check that it is a whole COCO annotation file")
+
+    def broken(self) -> InputError:
+        """Give the error for what is no JSON."""
+        return self.error("ends too early or is not valid JSON" if self.at_end else "is not valid JSON")
 
     def more(self, size: int) -> None:
         """Drop what has been read and append up to `size` bytes."""
@@ -143,7 +143,7 @@ class _Scanner:
             if self.position < len(self.data):
                 return self.data[self.position : self.position + 1]
             if self.at_end:
-                raise self.error("is not valid JSON")
+                raise self.broken()
             self.more(_BLOCK)
 
     def value(self) -> bytes:
@@ -161,7 +161,7 @@ class _Scanner:
                 raise self.error("is nested too deeply") from error
             except ValueError as error:
                 if self.at_end or len(text) > _LARGEST_VALUE:
-                    raise self.error("is not valid JSON") from error
+                    raise self.broken() from error
             self.more(max(_BLOCK, len(text)))
 
     def skip(self) -> None:
@@ -182,7 +182,7 @@ class _Scanner:
                 self.position = int(brackets[closed[0]]) + 1
                 return
             if self.at_end or len(codes) - whole > _LARGEST_VALUE:
-                raise self.error("is not valid JSON")
+                raise self.broken()
             depth = int(depths[-1]) if len(depths) else depth
             self.position = whole
             self.more(max(_BLOCK, len(codes) - whole))
@@ -206,7 +206,7 @@ class _Scanner:
                     self.position += 1
                     return
             elif self.at_end or len(self.data) > _LARGEST_VALUE:
-                raise self.error("is not valid JSON")
+                raise self.broken()
             else:
                 self.more(len(self.data))
 

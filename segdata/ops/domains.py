@@ -24,7 +24,7 @@ _LEAST_RATIO = {"head shot": 0.3, "close shot": 0.1, "half body": 0.05, "whole b
 DOMAINS = (*_LEAST_RATIO, "no face")
 """The six domains, from the largest face to none."""
 
-_COMPARABLE = 0.5
+_COMPARABLE = 0.1
 
 _PARTS = ("nose", "left eye", "right eye", "left ear", "right ear")
 _WIDTHS = {
@@ -85,8 +85,8 @@ def dominant_face(faces: Sequence[Face], persons: Sequence[Person] = ()) -> Face
 
     Without `persons`, or where none of them has a box, that is the face with the largest area times score. With them,
     a face belongs to the person with the smallest box that holds its middle. The dominant person is the largest, by
-    mask area or else by box area; where it shows no face, persons of at least half its size are tried in turn, so that
-    among several of about the same size one that is seen from behind does not decide. Crowds do not count.
+    mask area or else by box area; where it shows no face, persons of at least a tenth of its size are tried in turn, so
+    that one who is seen from behind, or cut off at the border, does not decide for a group. Crowds do not count.
 
     >>> from segdata.sample import Person
     >>> near, far = Face((40, 10, 20, 20), 0.9), Face((90, 10, 5, 5), 0.9)

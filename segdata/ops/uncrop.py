@@ -15,7 +15,7 @@ from segdata.dataset import Dataset, Row, open_rows
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
-from segdata.ops.crop import uncrop as paste
+from segdata.ops.crop_geometry import uncrop as paste
 from segdata.pixels import decode_labels, decode_probability, encode_png
 from segdata.sample import encode
 from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from segdata.errors import InputError, SampleError
 from segdata.masks import mask_to_rle, rle_to_mask, segmentation_to_rle
-from segdata.ops.crop import (
+from segdata.ops.crop_geometry import (
     Crop,
     crop_array,
     crop_box,

@@ -15,7 +15,7 @@ from scipy import ndimage  # type: ignore[import-untyped]
 
 from segdata.errors import InputError, SampleError
 from segdata.masks import rle_to_mask, segmentation_to_rle
-from segdata.ops.saliency import FALL_OFF, frame_map, saliency_map, saliency_preview, skeleton_map, stature
+from segdata.ops.saliency_map import FALL_OFF, frame_map, saliency_map, saliency_preview, skeleton_map, stature
 
 Keypoints = NDArray[np.float64]
 
@@ -225,6 +225,12 @@ class TestMissingKeypoints:
     def test_no_labelled_keypoint_gives_no_frame(self) -> None:
         assert not skeleton_map(np.zeros((17, 3)), SHAPE).any()
         assert not frame_map(np.zeros((17, 3)), SHAPE).any()
+
+    @pytest.mark.parametrize("place", [math.nan, math.inf, 50.0])
+    def test_where_keypoints_lie_that_are_not_labelled_does_not_matter(self, place: float) -> None:
+        partial = without(0, 1, 7, 12)
+        elsewhere = np.where(partial[:, 2:] > 0, partial, (place, place, 0))
+        np.testing.assert_array_equal(saliency_map([elsewhere], SHAPE), saliency_map([partial], SHAPE))
 
     @pytest.mark.parametrize("joint", range(17))
     def test_one_keypoint_alone_is_on_the_frame(self, joint: int) -> None:
