@@ -27,7 +27,7 @@ def arguments(description: str, **defaults: Any) -> argparse.Namespace:
 
 
 def coco_file(source: Path, images: int, folder: Path) -> Path:
-    """Write a COCO file of that many images that repeats a real one with new ids, annotations in another order than images."""
+    """Write a COCO file that repeats a real one with new ids, annotations in another order than images."""
     path = folder / f"coco_{images}.json"
     if path.exists():
         return path

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="PREDS... GT", help="Predictions, and last the ground truth.")
-    ],
+    preds: Annotated[list[Path], typer.Argument(help="Predictions: data sets or folders of masks.")],
+    gt: Annotated[Path, typer.Argument(help="The ground truth, likewise.")],
     threshold: Annotated[
         str | None, typer.Option(metavar="T|sweep", help="Read probability maps; sweep finds the best threshold.")
     ] = None,
@@ -37,9 +36,9 @@ def evaluate(
 ) -> None:
     """Score masks against ground truth.
 
-    IoU, contour accuracy, boundary IoU, precision and recall. PREDS and GT are data sets or plain folders of masks; files match by name without suffix. With several PREDS each
-    is compared with the first, with 95 % intervals of a paired bootstrap. JSON and CSV hold fractions from 0 to 1, the
-    table percent.
+    IoU, contour accuracy, boundary IoU, precision and recall. PREDS and GT are data sets or plain folders of masks;
+    files match by name without suffix. With several PREDS each is compared with the first, with 95 % intervals of a
+    paired bootstrap. JSON and CSV hold fractions from 0 to 1, the table percent.
 
     \b
     Examples:
@@ -53,9 +52,6 @@ def evaluate(
     from segdata.engine import Processes
     from segdata.quality.evaluate import compare
 
-    if len(folders) < 2:
-        raise InputError("evaluate needs predictions and ground truth", "type: segdata evaluate PREDS GT")
-    *preds, gt = folders
     progress = TerminalProgress()
     try:
         comparison = compare(

@@ -23,8 +23,9 @@ def grade_domains(
 ) -> None:
     """Sort photos into six domains by face ratio.
 
-    The ratio is the share of the photo that the dominant person's face box fills: head shot 30 % or more, close shot 10 %, half body 5 %, whole body 0.5 %, far shot less, no face. A data set gets
-    the columns domain, face_box and face_ratio in place. Faces are found by detectors: pip install 'segdata[detect]'.
+    The ratio is the share of the photo that the dominant person's face box fills: head shot 30 % or more, close shot
+    10 %, half body 5 %, whole body 0.5 %, far shot less, no face. A data set gets the columns domain, face_box and
+    face_ratio in place. Faces are found by detectors: pip install 'segdata[detect]'.
 
     \b
     Examples:

@@ -28,8 +28,9 @@ def saliency(
 ) -> None:
     """Make spatial saliency maps from keypoints.
 
-    A map is 1 on the frame of a body and falls off with the distance to it. A data set gets saliency/ and the column saliency_file_name in place; the maps of a plain folder go to --out. Poses
-    are found by a detector: pip install 'segdata[detect]'.
+    A map is 1 on the frame of a body and falls off with the distance to it. A data set gets saliency/ and the column
+    saliency_file_name in place; the maps of a plain folder go to --out. Poses are found by a detector: pip install
+    'segdata[detect]'.
 
     \b
     Examples:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import msgspec
 import numpy as np
@@ -123,6 +123,10 @@ class Settings(msgspec.Struct, frozen=True):
 
     background: tuple[int, ...]
     encoding: Encoding
+
+    def __post_init__(self) -> None:
+        if self.encoding not in get_args(Encoding):
+            raise InputError(f"encoding {self.encoding!r} is not known", f"use one of {', '.join(get_args(Encoding))}")
 
 
 class _Payload(NamedTuple):

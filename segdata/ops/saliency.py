@@ -43,8 +43,9 @@ def saliency(
     ----------
     data : a data set, or a folder of photos.
     keypoints : ``annotations`` takes those of the persons, ``pose`` a pose detector's, ``auto`` annotated ones where a
-        photo has any, and otherwise the detector's unless the data set knows that nobody is there. Crowd regions have none. Detected ones are kept in the column
-        `poses` and not detected again. A photo in which nobody is found has a map of zeros.
+        photo has any, and otherwise the detector's unless the data set knows that nobody is there. Crowd regions have
+        none. Detected ones are kept in the column `poses` and not detected again. A photo in which nobody is found
+        has a map of zeros.
     bits : of the PNG. 8 bits store as 0 what lies farthest, which costs 0.001 of ROC AUC over the photo.
     preview : also write skeleton map, frame map and saliency map side by side over the photo, to preview/.
 

@@ -240,7 +240,7 @@ def test_an_interruption_while_the_workers_start_is_one_sentence_too(coco, tmp_p
     for delay in (0.0, 0.1, 0.3):
         command = ("merge-coco", annotations, "--out", tmp_path / "out", "--workers", 2)
         with start(*command) as process:
-            wait_for(lambda: len(children(process.pid)) > 1 or process.poll() is not None)  # noqa: B023
+            wait_for(lambda: len(children(process.pid)) > 1 or process.poll() is not None)
             time.sleep(delay)
             os.killpg(process.pid, signal.SIGINT)
             told, error = process.communicate(timeout=10)

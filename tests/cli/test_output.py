@@ -41,12 +41,13 @@ def test_short_work_says_nothing(clock, capsys):
 def test_long_work_says_a_plain_line_now_and_then(clock, capsys):
     progress = output.TerminalProgress()
     progress.begin("edges", 3000)
-    advance(progress, clock, 2500, 0.01)
+    advance(progress, clock, 2500, 1 / 64)
     told, error = capsys.readouterr()
     assert told == ""
     assert error.splitlines() == [
-        "edges: 1,001 of 3,000 samples, 100/s, 20 s left",
-        "edges: 2,002 of 3,000 samples, 100/s, 10 s left",
+        "edges: 641 of 3,000 samples, 64/s, 37 s left",
+        "edges: 1,282 of 3,000 samples, 64/s, 27 s left",
+        "edges: 1,923 of 3,000 samples, 64/s, 17 s left",
     ]
 
 
