@@ -3,6 +3,7 @@
 import io
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 def with_orientation(image: Image.Image, kind: str, orientation: int) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95}}.get(kind, {})
+    options = {"lossless": True} if kind == "WEBP" else {}
     return saved(image, kind, exif=exif, **options)
 
 
@@ -58,6 +59,14 @@ def cv2_read(data: bytes) -> np.ndarray[Any, Any]:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     assert image is not None
     return image
+
+
+def refusal_of(read: Callable[[bytes, str], Any], data: bytes) -> str | None:
+    try:
+        read(data, "photo")
+    except SampleError as error:
+        return str(error)
+    return None
 
 
 def noise(height: int, width: int) -> np.ndarray[Any, Any]:
@@ -83,7 +92,8 @@ def test_every_odd_image_is_read_or_refused_in_one_sentence(
                 assert "\n" not in str(caught.value)
             continue
         facts, image = check_photo(data, path.name), decode_image(data, path.name)
-        assert (image.shape, image.dtype) == ((facts.height, facts.width, 3), np.uint8)
+        assert image.shape == (facts.height, facts.width, 3)
+        assert image.dtype == np.uint8
         read += 1
     assert read == 25
     assert capfd.readouterr() == ("", "")
@@ -157,15 +167,13 @@ def test_a_photo_cut_off_anywhere_is_refused_and_nothing_else(kind: str, capfd: 
     data = saved(image, "TIFF", compression="tiff_lzw") if kind == "LZW" else saved(image, kind)
     whole = decode_image(data)
     for length in [0, 1, 2, *range(3, len(data), max(1, len(data) // 60))]:
-        try:
-            check_photo(data[:length], "photo")
-        except SampleError as error:
-            assert error.message.startswith("photo ")
-            assert "\n" not in str(error)
-            with pytest.raises(SampleError):
-                decode_image(data[:length], "photo")
-        else:  # what is missing holds no pixels
+        refusal = refusal_of(check_photo, data[:length])
+        if refusal is None:  # what is missing holds no pixels
             np.testing.assert_array_equal(decode_image(data[:length]), whole)
+        else:
+            assert refusal.startswith("photo ")
+            assert "\n" not in refusal
+            assert refusal_of(decode_image, data[:length]) is not None
     assert capfd.readouterr() == ("", "")
 
 
@@ -177,10 +185,7 @@ def test_corrupt_bytes_never_end_in_anything_but_a_refusal(data: st.DataObject) 
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     for function in (check_photo, decode_image, decode_labels, decode_mask, decode_probability):
-        try:
-            function(bytes(damaged), "photo")
-        except SampleError as error:
-            assert error.message.startswith("photo ")
+        assert (refusal_of(function, bytes(damaged)) or "photo ").startswith("photo ")
 
 
 def test_libtiff_s_own_words_do_not_reach_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
@@ -281,7 +286,7 @@ def test_void_pixels_come_apart() -> None:
 
 @pytest.mark.parametrize("values", [[0, 1, 2], [1, 2], [0, 254, 255], [7, 0, 9]])
 def test_what_is_no_mask_is_refused(values: list[int]) -> None:
-    with pytest.raises(SampleError, match="a.png holds . different values") as caught:
+    with pytest.raises(SampleError, match=r"a\.png holds \d different values") as caught:
         decode_mask(encode_png(np.array([values], np.uint8)), "a.png")
     assert caught.value.code == "not-binary"
 
@@ -289,7 +294,7 @@ def test_what_is_no_mask_is_refused(values: list[int]) -> None:
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "CMYK"])
 def test_a_colour_mask_is_refused_by_name(mode: str) -> None:
     data = saved(Image.new("RGB", (2, 2), (128, 0, 0)).convert(mode), "TIFF")
-    with pytest.raises(SampleError, match="a.png is a colour image") as caught:
+    with pytest.raises(SampleError, match=r"a\.png is a colour image") as caught:
         decode_labels(data, "a.png")
     assert caught.value.code == "colour-mask"
 
@@ -309,7 +314,7 @@ def test_a_probability_map_spans_zero_to_one_at_any_depth() -> None:
     for stored in (np.array([[0, 51, 255]], np.uint8), np.array([[0, 13107, 65535]], np.uint16)):
         probability = decode_probability(encode_png(stored))
         assert probability.dtype == np.float32
-        np.testing.assert_array_equal(probability, np.float32([[0, 0.2, 1]]))
+        np.testing.assert_array_equal(probability, np.array([[0, 0.2, 1]], np.float32))
     np.testing.assert_array_equal(decode_probability(encode_png(MASK)), MASK.astype(np.float32))
 
 
@@ -335,7 +340,7 @@ def test_run_lengths_become_the_png_of_the_bitmap(data: st.DataObject, height: i
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.uint16])
 def test_a_png_holds_the_array(dtype: type, width: int) -> None:
     largest = 1 if dtype is np.bool_ else np.iinfo(dtype).max
-    array = np.random.default_rng(width).integers(0, largest, (5, width), endpoint=True).astype(dtype)
+    array: Any = np.random.default_rng(width).integers(0, largest, (5, width), endpoint=True).astype(dtype)
     for given_array in (array, np.asfortranarray(array)):
         data = encode_png(given_array)
         np.testing.assert_array_equal(decode_labels(data), array)

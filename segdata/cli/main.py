@@ -105,6 +105,7 @@ class _Interrupted(BaseException):
 
 
 def _interrupt(*_: object) -> NoReturn:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # asked once is enough, and would only disturb the tidying up
     raise _Interrupted
 
 

@@ -84,9 +84,9 @@ def dominant_face(faces: Sequence[Face], persons: Sequence[Person] = ()) -> Face
     """Give the dominant person's face, or None where it shows none.
 
     Without `persons`, or where none of them has a box, that is the face with the largest area times score. With them,
-    a face belongs to the person with the smallest box that holds its middle. The dominant person is the largest, by
-    mask area or else by box area; where it shows no face, persons of at least a tenth of its size are tried in turn, so
-    that one who is seen from behind, or cut off at the border, does not decide for a group. Crowds do not count.
+    a face belongs to the person in whose box its middle lies, nearest to the top. The dominant person is the largest,
+    by mask area or else by box area; where it shows no face, persons of at least a tenth of its size are tried in turn,
+    so that one who is seen from behind, or cut off at the border, does not decide for a group. Crowds do not count.
 
     >>> from segdata.sample import Person
     >>> near, far = Face((40, 10, 20, 20), 0.9), Face((90, 10, 5, 5), 0.9)
@@ -146,10 +146,10 @@ def _area(person: Person) -> float:
 
 
 def _owner(face: Face, boxes: list[Box]) -> int | None:
-    """Give the number of the smallest box that holds the middle of the face."""
+    """Give the number of the box that holds the middle of the face nearest to its top."""
     x, y = face.box[0] + face.box[2] / 2, face.box[1] + face.box[3] / 2
     holding = [
-        (box[2] * box[3], number)
+        (y - box[1], number)
         for number, box in enumerate(boxes)
         if box[0] <= x <= box[0] + box[2] and box[1] <= y <= box[1] + box[3]
     ]

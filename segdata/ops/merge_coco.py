@@ -83,7 +83,8 @@ def merge_coco(
     empty : ``keep`` writes an empty mask for an image without persons, ``skip`` leaves the image out.
     min_area : persons of fewer pixels are left out.
     encoding : ``8bit`` writes 0 and 255, ``1bit`` one bit a pixel.
-    invalid : what an annotation that cannot be drawn does: ``fail`` its image, or ``drop`` out of it.
+    invalid : what an annotation that cannot be drawn, or repeats the id of one before it in the image, does: ``fail``
+        its image, or ``drop`` out of it.
     drawn_on : for photos with an EXIF rotation, whether annotations were drawn on the ``upright`` photo or on pixels
         as ``stored``; the latter are turned upright.
     columns : further members of the image records, such as a person's or a shoot's name, that become columns of
@@ -112,7 +113,7 @@ def merge_coco(
     >>> merge_coco(folder / "coco.json", out=folder / "out").done
     1
     """
-    settings = Settings(tuple(categories), crowd, empty, min_area, encoding, invalid, drawn_on, tuple(columns))
+    settings = Settings(tuple(categories), crowd, empty, float(min_area), encoding, invalid, drawn_on, tuple(columns))
     coco = CocoFile(annotations)
     chosen = _choose(coco, settings.categories)
     folder = None if images is None else str(images)

@@ -175,7 +175,7 @@ def test_a_prediction_that_cannot_be_read_is_named_with_status_1(pairs):
 
 
 @pytest.mark.parametrize("options", [[], ["--threshold", "sweep"], ["--height", "64", "--crop-to-gt"]])
-def test_no_figure_is_nan(tmp_path, options):
+def test_every_figure_is_a_number(tmp_path, options):
     full, empty = np.full((20, 30), 255, np.uint8), np.zeros((20, 30), np.uint8)
     for key, pred, gt in (("a", full, full), ("b", empty, empty), ("c", empty, full), ("d", full, empty)):
         write_file(tmp_path / "preds" / f"{key}.png", encode_png(pred))
@@ -184,7 +184,6 @@ def test_no_figure_is_nan(tmp_path, options):
         done = segdata("evaluate", tmp_path / "preds", tmp_path / "gt", *options, *form)
         assert done.returncode == 0, done.stderr
         assert "nan" not in done.stdout.lower()
-        assert "null" not in json.dumps(json.loads(done.stdout)["samples"][0]["iou"]) if form else True
 
 
 def test_files_without_partner_are_refused_or_listed(pairs):
@@ -223,6 +222,8 @@ def test_an_interrupted_run_ends_with_one_sentence_and_goes_on_later(shared_data
             wait_for(lambda: len(children(process.pid)) > 1 and len(list(out.glob("masks/*.png"))) >= at_work)  # noqa: B023
             workers = children(process.pid)
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+            time.sleep(0.02 * more)
+            os.killpg(process.pid, signal.SIGINT)  # an impatient person
             told, error = process.communicate(timeout=10)
         assert (process.returncode, told) == (130, "")
         assert error == "segdata: interrupted; run the same command again to go on\n"

@@ -1,7 +1,6 @@
 """A COCO file is read image by image; what is wrong with it is said in one sentence, and the rest is read."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from segdata.errors import InputError, SampleError
 from segdata.formats import coco as coco_format
 from segdata.formats import json_spans
 from segdata.formats.coco import CocoAnnotation, CocoFile, CocoImage, category_of, parse_annotation
+from segdata.sample import key_of
 
 IMAGES = [
     {"id": 7, "file_name": "a.jpg", "width": 4, "height": 3, "license": 2, "coco_url": "http://a"},
@@ -106,7 +106,7 @@ def test_a_real_file_is_read_as_json_reads_it(shared_data: Path) -> None:
 
 
 def test_text_in_any_script_is_read(tmp_path: Path) -> None:
-    image = {**IMAGES[0], "file_name": 'é😀"{}[].jpg', "note": "\\\\\" }, {"}
+    image = {**IMAGES[0], "file_name": 'é😀"{}[].jpg', "note": '\\\\" }, {'}
     for ensure_ascii in (True, False):
         coco = opened(tmp_path, with_images(image), ensure_ascii=ensure_ascii)
         assert list(read(coco)) == ['é😀"{}[].jpg']
@@ -172,7 +172,8 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 
 
 def test_licences_and_info_are_a_courtesy(tmp_path: Path) -> None:
-    for odd in (None, [], {}, "x", 5, [5, None, {"id": None}, {"id": [1]}, {"name": "x"}]):
+    odds: list[Any] = [None, [], {}, "x", 5, [5, None, {"id": None}, {"id": [1]}, {"name": "x"}]]
+    for odd in odds:
         coco = opened(tmp_path, {**COCO, "licenses": odd, "info": odd})
         assert read(coco) == FOUND
         assert (coco.licences, coco.description) == ({}, None)
@@ -324,7 +325,7 @@ def test_names_hashed_together_are_found_equal_as_when_hashed_alone(names: list[
 
 def is_safe(name: str) -> bool:
     try:
-        coco_format.key_of(name)
+        key_of(name)
     except SampleError:
         return False
     return True
@@ -352,9 +353,7 @@ def is_safe(name: str) -> bool:
     ids=str,
 )
 @pytest.mark.parametrize("place", [0, 2, 4])
-def test_an_annotation_without_image_is_a_problem_and_the_rest_is_read(
-    record: Any, place: int, tmp_path: Path
-) -> None:
+def test_an_annotation_without_image_is_a_problem_and_the_rest_is_read(record: Any, place: int, tmp_path: Path) -> None:
     annotations = [*ANNOTATIONS[:place], record, *ANNOTATIONS[place:]]
     coco = opened(tmp_path, with_annotations(*annotations))
     assert read(coco) == FOUND
@@ -456,5 +455,5 @@ def test_no_file_stays_open_but_one(tmp_path: Path) -> None:
     descriptors = Path("/proc/self/fd")
     if not descriptors.exists():
         pytest.skip("no /proc here")
-    opened_files = [os.readlink(entry) for entry in descriptors.iterdir() if entry.is_symlink()]
+    opened_files = [str(entry.readlink()) for entry in descriptors.iterdir() if entry.is_symlink()]
     assert sum(str(tmp_path) in name for name in opened_files) == 1

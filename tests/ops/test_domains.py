@@ -84,11 +84,11 @@ def test_a_mask_area_goes_before_the_box() -> None:
     assert dominant_face([SMALL, LARGE], persons) == LARGE
 
 
-def test_a_face_belongs_to_the_smallest_box_around_it() -> None:
-    behind, child = Person(box=(0, 0, 300, 300)), Person(box=(90, 0, 60, 60))
+def test_a_face_belongs_to_the_box_it_is_nearest_to_the_top_of() -> None:
+    behind, child = Person(box=(0, 0, 300, 300)), Person(box=(90, 5, 60, 60))
     assert dominant_face([LARGE], [behind, child]) is None, "the child is under a tenth of the person behind"
-    other = Face((20, 20, 20, 20), 0.9)
-    assert dominant_face([LARGE, other], [behind, child]) == other
+    smaller = Face((20, 20, 20, 20), 0.9)
+    assert dominant_face([LARGE, smaller], [behind, child]) == smaller
 
 
 def test_a_person_seen_from_behind_does_not_decide_for_a_group() -> None:

@@ -87,9 +87,16 @@ def stored(folder: Path, key: str = "1") -> np.ndarray[Any, Any]:
 # The masks
 
 
-@pytest.mark.parametrize("encoding", ["8bit", "1bit"])
 @pytest.mark.parametrize(
-    "name", ["coco/instances", "coco/person_keypoints", "coco_train/instances", "coco_all_categories/instances_val"]
+    ("name", "encoding"),
+    [
+        ("coco/instances", "8bit"),
+        ("coco/person_keypoints", "1bit"),
+        ("coco_train/instances", "8bit"),
+        ("coco_train/instances", "1bit"),
+        ("coco_all_categories/instances_val", "8bit"),
+        ("coco_all_categories/instances_val", "1bit"),
+    ],
 )
 def test_every_real_mask_is_bit_identical_to_pycocotools(
     name: str, encoding: Any, tmp_path: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]
@@ -102,9 +109,7 @@ def test_every_real_mask_is_bit_identical_to_pycocotools(
     found = rows(tmp_path)
     for number, record in peer.imgs.items():
         annotations = peer.loadAnns(peer.getAnnIds(imgIds=number, catIds=peer.getCatIds(["person"])))
-        expected = drawn(
-            [annotation["segmentation"] for annotation in annotations], record["height"], record["width"]
-        )
+        expected = drawn([annotation["segmentation"] for annotation in annotations], record["height"], record["width"])
         key = record["file_name"].removesuffix(".jpg")
         pixels = stored(tmp_path, key)
         assert np.array_equal(pixels, expected * np.uint8(255)), key
@@ -138,7 +143,7 @@ CROWD = [40, 16, 40]
 @pytest.mark.parametrize("with_person", [True, False])
 def test_crowds_are_included_ignored_or_dropped(with_person: bool, tmp_path: Path) -> None:
     annotations = [crowd(CROWD), *([person(3, segmentation=[CORNER])] if with_person else [])]
-    persons, crowds = drawn([CORNER] if with_person else []), drawn([annotations[0]["segmentation"]])
+    persons, crowds = drawn([[CORNER]] if with_person else []), drawn([annotations[0]["segmentation"]])
     assert not with_person or (persons & crowds).any()
     expected = {
         "include": np.where(persons | crowds, 255, 0),
@@ -279,7 +284,7 @@ def test_members_of_the_image_records_become_columns_as_asked(tmp_path: Path) ->
 # What is wrong with one annotation
 
 
-BAD = {
+BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no segmentation": ({"segmentation": None}, "bad-rle"),
     "empty list": ({"segmentation": []}, "bad-polygon"),
     "empty polygon": ({"segmentation": [[]]}, "bad-polygon"),
@@ -441,7 +446,7 @@ def test_every_odd_photo_is_merged_or_named(
 ) -> None:
     folder = shared_data / "odd_images"
     paths = [path for path in sorted(folder.iterdir()) if not path.name.startswith("LICENSE")]
-    images = []
+    images: list[dict[str, Any]] = []
     for number, path in enumerate(paths):
         try:
             with Image.open(path) as opened:
@@ -484,8 +489,8 @@ def test_annotations_drawn_on_stored_pixels_are_turned_with_the_photo(
     assert one.rle is not None
     np.testing.assert_array_equal(rle_to_mask(one.rle), expected > 0)
     assert columns(tmp_path)["1"]["exif_orientation"] == orientation
-    assert one.box == box_of(turned_rectangle(10, 20, 60, 90, (height, width), orientation))
-    assert one.face_box == box_of(turned_rectangle(20, 30, 30, 40, (height, width), orientation))
+    assert one.box == box_of(turned_rectangle((10, 20, 60, 90), (height, width), orientation))
+    assert one.face_box == box_of(turned_rectangle((20, 30, 30, 40), (height, width), orientation))
     assert one.keypoints is not None
     for (x, y, seen), place in zip(one.keypoints, range(0, 9, 3), strict=True):
         assert seen == keypoints[place + 2]
@@ -497,7 +502,8 @@ def test_annotations_drawn_on_stored_pixels_are_turned_with_the_photo(
             assert (x, y) == (0, 0)
 
 
-def turned_rectangle(x: int, y: int, width: int, height: int, size: tuple[int, int], orientation: int) -> Any:
+def turned_rectangle(box: tuple[int, int, int, int], size: tuple[int, int], orientation: int) -> Any:
+    x, y, width, height = box
     mask = np.zeros(size, np.bool_)
     mask[y : y + height, x : x + width] = True
     return upright_mask(mask, orientation)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -41,8 +42,6 @@ def stored(folder: Path, key: str = "a") -> np.ndarray[Any, Any]:
 
 
 def outcomes(folder: Path) -> dict[str, Outcome]:
-    import msgspec
-
     lines = (folder / "out" / "outcomes.jsonl").read_bytes().splitlines()
     return {one.key: one for one in (msgspec.json.decode(line, type=Outcome) for line in lines)}
 
@@ -119,7 +118,9 @@ def test_a_name_of_two_classes_means_both(tmp_path: Path) -> None:
         ("null", "[", "is not a JSON object"),
     ],
 )
-def test_a_background_that_is_not_known_is_refused(background: str, names: str | None, why: str, tmp_path: Path) -> None:
+def test_a_background_that_is_not_known_is_refused(
+    background: str, names: str | None, why: str, tmp_path: Path
+) -> None:
     labelled(tmp_path)
     path = None
     if names is not None:
@@ -245,7 +246,7 @@ def test_a_second_run_does_what_has_changed_and_nothing_else(tmp_path: Path) -> 
 
 def test_labels_of_any_whole_number_type_are_merged() -> None:
     for dtype in (np.bool_, np.uint8, np.uint16, np.int32, np.int64):
-        labels = np.array([[0, 1, 1]], dtype)
+        labels: Any = np.array([[0, 1, 1]], dtype)
         assert merge_labels(labels).tolist() == [[False, True, True]]
         assert merge_labels(labels, background=()).all()
         assert not merge_labels(labels, background=(0, 1)).any()
