@@ -250,11 +250,12 @@ def test_a_run_goes_on_where_it_was_interrupted(out):
     assert sorted(tree(out)) == ["metadata.jsonl", "texts/a.txt", "texts/b/c.txt", "texts/d.txt"]
 
 
-def test_a_journal_that_is_torn_is_read_to_its_last_whole_row(out, tmp_path):
+@pytest.mark.parametrize("cut", [1, 5])
+def test_a_journal_that_is_torn_is_read_to_its_last_whole_row(out, tmp_path, cut):
     copy(tmp_path / "whole", TEXTS)
     interrupted(out, TEXTS, 2)
     journal = out / ".metadata.jsonl.copy.part"
-    journal.write_bytes(journal.read_bytes()[:-5])
+    journal.write_bytes(journal.read_bytes()[:-cut])
     assert counts(copy(out, TEXTS)) == (2, 1, 0, 0)
     assert tree(out) == tree(tmp_path / "whole")
 
@@ -440,6 +441,22 @@ def test_a_full_disk_is_one_sentence_and_after_making_room_the_run_is_whole(
     small_disk("remount,size=20m")
     merge_coco(annotations, out=place / "out", images=images, engine=engine)
     assert tree(place / "out") == whole
+
+
+def test_a_disk_that_does_not_even_take_the_journal_is_one_sentence(small_disk):
+    place = small_disk("size=64k")
+
+    def samples():
+        yield "a", "one"
+        with pytest.raises(OSError, match="No space left"), (place / "filler").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        yield "b", "full"
+
+    with pytest.raises(StorageError, match="no room"):
+        copy(place / "out", samples())
+    (place / "filler").unlink()
+    assert counts(copy(place / "out", TEXTS)) == (3, 0, 0, 0)
 
 
 def test_a_read_only_place_is_one_sentence(small_disk):

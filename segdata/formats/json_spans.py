@@ -36,12 +36,16 @@ _BEHIND_NUMBER[list(_SPACE + b",}")] = True
 
 
 class Block(NamedTuple):
-    """Some consecutive objects of an array: `data[starts[i]:ends[i]]`, at `offset + starts[i]` in the file."""
+    """Some consecutive objects of an array: `data[starts[i]:ends[i]]`, at `offset + starts[i]` in the file.
+
+    `quotes` are the places in `data` of all quotes that start and end text.
+    """
 
     data: bytes
     offset: int
     starts: npt.NDArray[np.int64]
     ends: npt.NDArray[np.int64]
+    quotes: npt.NDArray[np.int64]
 
     def only(self, wanted: Sequence[bool]) -> Block:
         """Give the block with some of its objects: one truth value an object."""
@@ -198,9 +202,10 @@ class _Scanner:
                 return
             if len(self.data) - self.position < _BLOCK and not self.at_end:
                 self.more(_BLOCK)
-            span = _find_objects(self.data, self.position) or _parse_objects(self.data, self.position)
+            quotes = _quotes(self.data, self.position)
+            span = _find_objects(self.data, self.position, quotes) or _parse_objects(self.data, self.position)
             if len(span.starts):
-                yield Block(self.data, self.offset, span.starts, span.ends)
+                yield Block(self.data, self.offset, span.starts, span.ends, quotes)
                 self.position = span.rest
                 if span.finished:
                     self.position += 1
@@ -226,12 +231,12 @@ def _quotes(data: bytes, position: int) -> npt.NDArray[np.int64]:
     return ends
 
 
-def _find_objects(data: bytes, position: int) -> Span | None:
+def _find_objects(data: bytes, position: int, quotes: npt.NDArray[np.int64]) -> Span | None:
     """Find the objects from `position` on by their braces; None if something else stands between them."""
     codes = np.frombuffer(data, np.uint8)
     braces = np.flatnonzero(codes[position:] > 122) + position  # "{" is 123, "}" is 125: little else is as high
     braces = braces[(codes[braces] == 123) | (codes[braces] == 125)]
-    braces = braces[np.searchsorted(_quotes(data, position), braces) % 2 == 0]  # others stand in text
+    braces = braces[np.searchsorted(quotes, braces) % 2 == 0]  # others stand in text
     opens = codes[braces] == 123
     if opens[::2].all() and not opens[1::2].any():  # nothing nested, as with polygons
         starts, ends = braces[::2], braces[1::2] + 1
@@ -301,18 +306,14 @@ def integers(block: Block, name: bytes) -> npt.NDArray[np.int64] | None:
     `name` has six letters or more. None as well where what follows is no plain whole number.
     """
     quoted = np.frombuffer(b'"' + name + b'"', np.uint8)
-    first, last = int(block.starts[0]), int(block.ends[-1])
-    codes = np.frombuffer(block.data, np.uint8)[first:last]
-    if len(codes) < len(quoted):
-        return None
-    rare = int(np.argmax(quoted == 95)) or 1  # an underscore, if there is one, is seldom elsewhere
-    places = np.flatnonzero(codes[rare : len(codes) - len(quoted) + rare] == quoted[rare])
+    codes = np.frombuffer(block.data, np.uint8)[: block.ends[-1]]
+    places = block.quotes[: np.searchsorted(block.quotes, len(codes) - len(quoted), side="right")]
     for offset in {0, len(quoted) - 8}:  # eight bytes at a time
-        words = np.ndarray(len(codes) - 7, np.uint64, codes.data, strides=(1,))
+        words = np.ndarray(max(0, len(codes) - 7), np.uint64, codes.data, strides=(1,))
         places = places[words[places + offset] == quoted[offset : offset + 8].copy().view(np.uint64)]
     if len(places) != len(block.starts) or not len(places):
         return None
-    if not ((places + first > block.starts) & (places + first < block.ends)).all():
+    if not ((places > block.starts) & (places < block.ends)).all():
         return None
     cursor = places + len(quoted)
     values = np.zeros(len(places), np.int64)

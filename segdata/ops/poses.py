@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,25 +55,24 @@ def detected_keypoints(entry: dict[str, Any]) -> list[npt.NDArray[np.float32]]:
     return [np.array(pose["keypoints"], np.float32) for pose in entry["found"]]
 
 
-def owner_of(keypoints: npt.NDArray[np.float32], persons: list[Person]) -> Person | None:
-    """Give the person whom detected keypoints (K, 3) belong to: in whose box most of the labelled ones lie.
+def owner_of(keypoints: npt.NDArray[np.float32], persons: Sequence[Person]) -> int | None:
+    """Give the number of the person whom detected keypoints (K, 3) belong to; crowds own none.
 
-    Of several, it is the one with the smallest box. None where no box holds half of them; a person who is alone and
-    has no box owns every pose.
+    It is the one in whose box most of the labelled keypoints lie, of several the one with the smallest box. None where
+    no box holds more than half of them. A person who is alone and has no box owns every pose.
 
-    >>> left, right = Person(id=1, box=(0, 0, 9, 9)), Person(id=2, box=(10, 0, 9, 9))
-    >>> owner_of(np.array([[12, 1, 2], [15, 8, 1], [8, 8, 2]], np.float32), [left, right]).id
-    2
+    >>> left, right = Person(box=(0, 0, 9, 9)), Person(box=(10, 0, 9, 9))
+    >>> owner_of(np.array([[12, 1, 2], [15, 8, 1], [8, 8, 2]], np.float32), [left, right])
+    1
     """
-    if len(persons) == 1 and persons[0].box is None:
-        return persons[0]
+    counted = [number for number, person in enumerate(persons) if not person.crowd]
+    if len(counted) == 1 and persons[counted[0]].box is None:
+        return counted[0]
     points = keypoints[keypoints[:, 2] > 0, :2]
-    best, owner = (0.5 * len(points), 0.0), None
-    for person in persons:
-        if person.box is None:
-            continue
-        x, y, width, height = person.box
-        inside = float(((points >= (x, y)) & (points <= (x + width, y + height))).all(axis=1).sum())
-        if (inside, -width * height) > best or (owner is None and inside >= max(best[0], 1)):
-            best, owner = (inside, -width * height), person
-    return owner
+    held: list[tuple[int, float, int]] = []
+    for number in counted:
+        if (box := persons[number].box) is not None:
+            inside = ((points >= box[:2]) & (points <= np.add(box[:2], box[2:]))).all(axis=1)
+            held.append((int(inside.sum()), -box[2] * box[3], number))
+    most, _, owner = max(held, default=(0, 0.0, -1))
+    return owner if 2 * most > len(points) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from segdata.dataset import METADATA, Row, open_rows
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
-from segdata.ops.poses import detected_keypoints, poses_entry
+from segdata.ops.poses import detected_keypoints, poses_entry, require_poses
 from segdata.ops.saliency_map import FALL_OFF, saliency_map, saliency_preview
 from segdata.pixels import check_photo, decode_image, encode_photo, encode_png
 from segdata.sample import Person, encode
@@ -45,7 +45,7 @@ def saliency(
     keypoints : ``annotations`` takes those of the persons, ``pose`` a pose detector's, ``auto`` annotated ones where a
         photo has any, and otherwise the detector's unless the data set knows that nobody is there. Crowd regions have
         none. Detected ones are kept in the column `poses` and not detected again. A photo in which nobody is found
-        has a map of zeros.
+        has a map of zeros, and is counted in the report's `notes`.
     bits : of the PNG. 8 bits store as 0 what lies farthest, which costs 0.001 of ROC AUC over the photo.
     preview : also write skeleton map, frame map and saliency map side by side over the photo, to preview/.
 
@@ -61,6 +61,7 @@ def saliency(
         raise InputError(what, "leave --out away" if in_place else "give --out for the folder of the maps")
     target = Path(out) if out is not None else root
     settings = SaliencySettings(keypoints, bits, preview, FALL_OFF)
+    require_poses(row for row in rows() if _detects(keypoints, row))
     work = Saliency(str(root), str(target), "saliency/" if in_place else "", settings)
 
     def samples() -> Iterator[tuple[str, Row]]:
@@ -90,23 +91,23 @@ class Saliency(msgspec.Struct, frozen=True):
 
     def __call__(self, key: str, payload: Row, previous: Row | None) -> Result:
         """Find the keypoints, draw and write the map, and give the row."""
-        persons = msgspec.convert(payload.get("persons") or [], list[Person])
-        annotated = [person.keypoints for person in persons if person.keypoints and not person.crowd]
-        annotated = [points for points in annotated if any(seen for _, _, seen in points)]
-        unknown = not annotated and (persons or "persons" not in payload)
-        detect = self.settings.keypoints == "pose" or (self.settings.keypoints == "auto" and bool(unknown))
+        annotated = _annotated(msgspec.convert(payload.get("persons") or [], list[Person]))
+        detect = _detects(self.settings.keypoints, payload)
         name = payload.get("file_name")
         photo = read_file(f"{self.root}/{name}") if name else b""
         if not name and (detect or self.settings.preview or not payload.get("width")):
             raise SampleError("no-photo", f"{key} of {self.root} has no photo", "give the photos to merge-coco")
 
-        mark = mark_of(self.settings, encode(annotated), photo)
+        mark = mark_of(self.settings, encode([points.tolist() for points in annotated]), photo)
         columns: Row = {"saliency_file_name": f"{self.folder}{key}.png"}
-        row = payload if self.folder else {"key": key}
-        if previous is not None and unchanged(previous, STEP, mark, Path(self.out), columns):
+        shown = f"{self.out}/preview/{key}.jpg"
+        row = payload if self.folder else previous or {"key": key}
+        same = previous is not None and unchanged(previous, STEP, mark, Path(self.out), columns)
+        if previous is not None and same and not (self.settings.preview and not Path(shown).is_file()):
             if detect:
                 columns["poses"] = previous.get("poses")
-            return Result(updated(row, STEP, mark, columns), fresh=False)
+                annotated = detected_keypoints(columns["poses"])
+            return Result(updated(row, STEP, mark, columns), fresh=False, note=_note(annotated))
 
         image: npt.NDArray[np.uint8] | None = None
         found: list[Any] = annotated
@@ -119,11 +120,28 @@ class Saliency(msgspec.Struct, frozen=True):
         else:
             shape = payload["height"], payload["width"]
         if detect and image is not None:
-            columns["poses"] = poses_entry(payload, image, photo)
+            columns["poses"] = poses_entry(image, photo, payload.get("poses"), (previous or {}).get("poses"))
             found = detected_keypoints(columns["poses"])
         full, kind = (255, np.uint8) if self.settings.bits == 8 else (65535, np.uint16)
         stored = np.rint(saliency_map(found, shape, fall_off=self.settings.fall_off) * full).astype(kind)
         write_file(f"{self.out}/{columns['saliency_file_name']}", encode_png(stored))
         if self.settings.preview and image is not None:
-            write_file(f"{self.out}/preview/{key}.jpg", encode_photo(saliency_preview(image, found), ".jpg"))
-        return Result(updated(row, STEP, mark, columns), fresh=True)
+            write_file(shown, encode_photo(saliency_preview(image, found), ".jpg"))
+        return Result(updated(row, STEP, mark, columns), fresh=True, note=_note(found))
+
+
+def _annotated(persons: list[Person]) -> list[npt.NDArray[np.float32]]:
+    """Give the keypoints (K, 3) of the persons who have labelled ones."""
+    annotated = [person.keypoints for person in persons if person.keypoints and not person.crowd]
+    return [np.array(points, np.float32) for points in annotated if any(seen for _, _, seen in points)]
+
+
+def _detects(keypoints: KeypointSource, row: Row) -> bool:
+    """Tell whether the keypoints of a row are to be detected."""
+    if keypoints != "auto" or row.get("persons") == []:
+        return keypoints == "pose"
+    return not _annotated(msgspec.convert(row.get("persons") or [], list[Person]))
+
+
+def _note(found: Sequence[object]) -> str:
+    return "" if found else "without keypoints"

@@ -15,12 +15,14 @@ from segdata.dataset import Dataset, Row, open_rows
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
+from segdata.ops.crop_geometry import Crop
 from segdata.ops.crop_geometry import uncrop as paste
 from segdata.pixels import decode_labels, decode_probability, encode_png
-from segdata.sample import encode
+from segdata.sample import encode, key_of
 from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
 
 STEP = "uncrop"
+_DEPTHS = [np.dtype(np.bool_), np.dtype(np.uint8), np.dtype(np.uint16)]
 
 
 def uncrop(
@@ -39,8 +41,9 @@ def uncrop(
         another size than its crop is scaled to it.
     crops : the data set that `crop` wrote.
     out : folder for the results, under the photos' keys. Where a photo has several crops, the maximum counts; outside
-        them it is 0. 1-bit and 0/255 masks stay masks, probability maps keep their depth. A photo any of whose crops
-        has no prediction fails.
+        them it is 0. Masks keep their values (also 0, 1 and 255 with ignored pixels), and all files their depth; where
+        the crops of one photo differ in depth, the highest is taken. A photo any of whose crops has no prediction
+        fails.
 
     Raises `InputError` for folders without images, or where `crops` was not written by `crop`, and `StorageError`.
     """
@@ -49,12 +52,15 @@ def uncrop(
     files = {row["key"]: f"{pred_root}/{row['mask_file_name']}" for row in pred_rows() if row.get("mask_file_name")}
     photos: dict[str, list[_Crop]] = {}
     for row in dataset.rows():
-        if not row.get("crop") or not row.get("crop_of"):
-            raise InputError(f"{row['key']} of {dataset.root} is no crop", "give the data set that segdata crop wrote")
-        width, height = row["crop_of_size"]
-        photos.setdefault(row["crop_of"], []).append(
-            _Crop(row["key"], files.get(row["key"]), tuple(row["crop"]), (height, width))
-        )
+        try:
+            crop = msgspec.convert(row, _Cropped)
+            key_of(crop.crop_of)  # the result is named by it
+        except (msgspec.ValidationError, SampleError) as error:
+            raise InputError(
+                f"{row['key']} of {dataset.root} is no crop", "give the data set that segdata crop wrote"
+            ) from error
+        width, height = crop.crop_of_size
+        photos.setdefault(crop.crop_of, []).append(_Crop(crop.key, files.get(crop.key), crop.crop, (height, width)))
 
     def samples() -> Iterator[tuple[str, list[_Crop]]]:
         yield from photos.items()
@@ -63,10 +69,19 @@ def uncrop(
     return run_step(STEP, Path(out), work, samples(), engine=engine, progress=progress, total=len(photos))
 
 
+class _Cropped(msgspec.Struct):
+    """What a row of `crop` says of the way back."""
+
+    key: str
+    crop: Crop
+    crop_of: str
+    crop_of_size: tuple[int, int]
+
+
 class _Crop(NamedTuple):
     key: str
     pred: str | None
-    box: Any
+    box: Crop
     shape: tuple[int, int]
 
 
@@ -86,23 +101,36 @@ class Uncrop(msgspec.Struct, frozen=True):
             if crop.pred is None:
                 raise SampleError("missing-file", f"there is no prediction for {crop.key}, a crop of {key}")
             parts.append(read_file(crop.pred))
-        mark = mark_of(_Nothing(), encode([crop.box for crop in payload]), *parts)
+        mark = mark_of(_Nothing(), encode([(crop.box, crop.shape) for crop in payload]), *parts)
         name = f"{key}.png"
         columns: Row = {"key": key, "mask_file_name": name}
         if unchanged(previous, STEP, mark, Path(self.out), columns):
             return Result(updated(previous, STEP, mark, columns), fresh=False)
         pasted = [_pasted(crop, data) for crop, data in zip(payload, parts, strict=True)]
-        write_file(f"{self.out}/{name}", encode_png(functools.reduce(np.maximum, pasted)))
+        write_file(f"{self.out}/{name}", encode_png(functools.reduce(np.maximum, _of_one_depth(pasted))))
         return Result(updated(previous, STEP, mark, columns), fresh=True)
 
 
 def _pasted(crop: _Crop, data: bytes) -> npt.NDArray[Any]:
-    """Paste one prediction in the type that it is stored in."""
-    labels = decode_labels(data, str(crop.pred))
-    highest = labels.max(initial=0)
-    if labels.dtype == np.bool_ or not (labels[labels != 0] != highest).any():
-        mask = paste(labels != 0, crop.box, crop.shape)
-        return np.where(mask, np.uint8(255), np.uint8(0))
+    """Paste one prediction in the type that it is stored in: bool, uint8 or uint16."""
+    name = str(crop.pred)
+    labels = decode_labels(data, name)
+    if labels.dtype == np.bool_:
+        return paste(labels, crop.box, crop.shape)
     full, kind = (255, np.uint8) if labels.dtype == np.uint8 else (65535, np.uint16)
-    probability = paste(decode_probability(data, str(crop.pred)), crop.box, crop.shape)
+    highest = labels.max(initial=0)
+    if ((labels == 0) | (labels == 1) | (labels == highest)).all():  # a mask, perhaps with ignored pixels
+        person, ones = paste(labels == highest, crop.box, crop.shape), paste(labels == 1, crop.box, crop.shape)
+        return np.where(person, highest, ones).astype(kind)
+    probability = paste(decode_probability(data, name), crop.box, crop.shape)
     return np.rint(probability * full).astype(kind)
+
+
+def _of_one_depth(arrays: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+    """Scale arrays to the highest depth among them: a set bit is 255, and that is 65535."""
+    deepest = max((array.dtype for array in arrays), key=_DEPTHS.index)
+    if deepest != np.bool_:
+        arrays = [array * np.uint8(255) if array.dtype == np.bool_ else array for array in arrays]
+    if deepest == np.uint16:
+        arrays = [array * np.uint16(257) if array.dtype == np.uint8 else array for array in arrays]
+    return arrays
