@@ -176,7 +176,7 @@ class _Scanner:
         depth = 0
         while True:
             codes = np.frombuffer(self.data, np.uint8)
-            quotes = _quotes(self.data, self.position)
+            quotes = _find_marks(self.data, self.position).quotes
             whole = int(quotes[-1]) if len(quotes) % 2 else len(codes)  # a text may go on in the next block
             brackets = np.flatnonzero(_DEEPER[codes[self.position : whole]]) + self.position
             brackets = brackets[np.searchsorted(quotes, brackets) % 2 == 0]
@@ -202,10 +202,10 @@ class _Scanner:
                 return
             if len(self.data) - self.position < _BLOCK and not self.at_end:
                 self.more(_BLOCK)
-            quotes = _quotes(self.data, self.position)
-            span = _find_objects(self.data, self.position, quotes) or _parse_objects(self.data, self.position)
+            marks = _find_marks(self.data, self.position)
+            span = _find_objects(self.data, self.position, marks) or _parse_objects(self.data, self.position)
             if len(span.starts):
-                yield Block(self.data, self.offset, span.starts, span.ends, quotes)
+                yield Block(self.data, self.offset, span.starts, span.ends, marks.quotes)
                 self.position = span.rest
                 if span.finished:
                     self.position += 1
@@ -216,12 +216,29 @@ class _Scanner:
                 self.more(len(self.data))
 
 
-def _quotes(data: bytes, position: int) -> npt.NDArray[np.int64]:
-    """Find the quotes from `position` on that start and end text: not those behind an odd number of backslashes."""
+class _Marks(NamedTuple):
+    """The quotes that start and end text, and the braces that do not stand in text."""
+
+    quotes: npt.NDArray[np.int64]
+    braces: npt.NDArray[np.int64]
+
+
+def _find_marks(data: bytes, position: int) -> _Marks:
+    """Find the marks from `position` on, in one pass: a quote is 34, braces are 123 and 125, and little is higher."""
     codes = np.frombuffer(data, np.uint8)
-    quotes = np.flatnonzero(codes[position:] == 34) + position
+    rest = codes[position:]
+    marks = np.flatnonzero((rest == 34) | (rest > 122)) + position
+    values = codes[marks]
+    quotes = _unescaped(data, position, marks[values == 34])
+    braces = marks[(values == 123) | (values == 125)]
+    return _Marks(quotes, braces[np.searchsorted(quotes, braces) % 2 == 0])
+
+
+def _unescaped(data: bytes, position: int, quotes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Leave out the quotes behind an odd number of backslashes, which are part of text."""
     if data.find(b"\\", position) < 0:
         return quotes
+    codes = np.frombuffer(data, np.uint8)
     backslashes = np.flatnonzero(codes[position:] == 92) + position
     number = np.arange(len(backslashes))
     first_of_run = np.maximum.accumulate(np.where(np.diff(backslashes, prepend=-2) == 1, 0, number))
@@ -231,12 +248,10 @@ def _quotes(data: bytes, position: int) -> npt.NDArray[np.int64]:
     return ends
 
 
-def _find_objects(data: bytes, position: int, quotes: npt.NDArray[np.int64]) -> Span | None:
+def _find_objects(data: bytes, position: int, marks: _Marks) -> Span | None:
     """Find the objects from `position` on by their braces; None if something else stands between them."""
     codes = np.frombuffer(data, np.uint8)
-    braces = np.flatnonzero(codes[position:] > 122) + position  # "{" is 123, "}" is 125: little else is as high
-    braces = braces[(codes[braces] == 123) | (codes[braces] == 125)]
-    braces = braces[np.searchsorted(quotes, braces) % 2 == 0]  # others stand in text
+    braces = marks.braces
     opens = codes[braces] == 123
     if opens[::2].all() and not opens[1::2].any():  # nothing nested, as with polygons
         starts, ends = braces[::2], braces[1::2] + 1

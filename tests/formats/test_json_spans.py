@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from segdata.errors import InputError
 from segdata.formats import json_spans
-from segdata.formats.json_spans import Block, _quotes, integers, scan
+from segdata.formats.json_spans import Block, _find_marks, integers, scan
 
 ARRAYS = frozenset({"images", "annotations"})
 VALUES = frozenset({"categories"})
@@ -192,7 +192,7 @@ def as_block(records: list[str]) -> Block:
     data = ("[" + ", ".join(records)).encode()
     lengths = np.array([len(record.encode()) for record in records])
     starts = 1 + np.concatenate(([0], np.cumsum(lengths[:-1] + 2)))
-    return Block(data, 0, starts, starts + lengths, _quotes(data, 0))
+    return Block(data, 0, starts, starts + lengths, _find_marks(data, 0).quotes)
 
 
 @settings(max_examples=150, deadline=None)
