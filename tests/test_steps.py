@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -448,9 +449,9 @@ def test_a_disk_that_does_not_even_take_the_journal_is_one_sentence(small_disk):
 
     def samples():
         yield "a", "one"
-        with pytest.raises(OSError, match="No space left"), (place / "filler").open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
+        with (place / "filler").open("wb", buffering=0) as file, suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
         yield "b", "full"
 
     with pytest.raises(StorageError, match="no room"):

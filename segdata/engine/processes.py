@@ -11,16 +11,19 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from multiprocessing.connection import wait
-from typing import Generic
+from typing import Any, Generic, TypeVar
 
 from segdata.engine.base import Lost, R, T
 from segdata.errors import InputError
 
+_Result = TypeVar("_Result")
+
 _BATCH = 16
 _BATCHES_A_WORKER = 3
+_PATIENCE = 5.0
 _TRIES_ALONE = 2  # whoever kills workers from outside may hit one that is innocent
 
 
@@ -61,7 +64,7 @@ class Processes:
                     waiting.append((batch, pool.submit(batch)))
                 batch, future = waiting.popleft()
                 try:
-                    yield from future.result()
+                    yield from pool.result(future)
                 except BrokenProcessPool:
                     yield from pool.run_alone(batch)
                     waiting = deque((batch, _rerun(pool, batch, future)) for batch, future in waiting)
@@ -84,11 +87,16 @@ class _Pool(Generic[T, R]):
         self.workers = workers
         self.function = function
         self.worked = False
-        self.executor = self._start()
+        self.executor = self._start(workers)
 
-    def _start(self) -> ProcessPoolExecutor:
+    def _start(self, size: int) -> ProcessPoolExecutor:
+        self.size = size
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self.workers, context, initializer=_prepare_worker)
+        executor = ProcessPoolExecutor(size, context, initializer=_prepare_worker)
+        with _interrupts_later(), suppress(BrokenProcessPool):
+            for _ in range(size):  # all of them now: a pool of Python 3.11 stumbles if it grows while a worker dies
+                executor.submit(os.getpid)
+        return executor
 
     def __enter__(self) -> _Pool[T, R]:
         return self
@@ -98,32 +106,51 @@ class _Pool(Generic[T, R]):
             self.executor.shutdown()
             return
         processes = list((self.executor._processes or {}).values())
+        manager: Any = self.executor._executor_manager_thread
         self.executor.shutdown(wait=False, cancel_futures=True)
         for process in processes:  # do not wait for what nobody will collect
             process.terminate()
+        if manager is not None:  # an interpreter that ends before this thread does would stumble over it
+            manager.join(_PATIENCE)
 
     def submit(self, batch: list[T]) -> Future[list[R]]:
-        with _interrupts_later():
-            try:
-                return self.executor.submit(_run_batch, self.function, batch)
-            except BrokenProcessPool:
-                self._restart()
-                return self.executor.submit(_run_batch, self.function, batch)
+        try:
+            return self.executor.submit(_run_batch, self.function, batch)
+        except BrokenProcessPool:
+            self._restart(self.size)
+        try:
+            return self.executor.submit(_run_batch, self.function, batch)
+        except BrokenProcessPool as error:
+            future: Future[list[R]] = Future()
+            future.set_exception(error)
+            return future
 
-    def _restart(self) -> None:
+    def _restart(self, size: int) -> None:
         self.executor.shutdown(wait=False)
-        self.executor = self._start()
+        self.executor = self._start(size)
+
+    def result(self, future: Future[_Result]) -> _Result:
+        """Wait for a result, but not for one that the pool lost track of while it broke."""
+        while True:
+            try:
+                return future.result(_PATIENCE)
+            except TimeoutError:
+                if future.done():
+                    raise
+                if self.executor._broken:
+                    raise BrokenProcessPool from None
 
     def run_alone(self, batch: list[T]) -> Iterator[R | Lost[T]]:
         """Run the tasks of a batch one at a time with nothing else in flight, to tell which of them is fatal."""
-        self._restart()
+        self._restart(1)
         for task in batch:
             yield self._run_one(task)
+        self._restart(self.workers)
 
     def _run_one(self, task: T) -> R | Lost[T]:
         for _ in range(_TRIES_ALONE):
             try:
-                [result] = self.submit([task]).result()
+                [result] = self.result(self.submit([task]))
             except BrokenProcessPool as error:
                 if not self.worked and not self._can_work():
                     raise InputError(
@@ -136,9 +163,9 @@ class _Pool(Generic[T, R]):
         return Lost(task)
 
     def _can_work(self) -> bool:
-        self._restart()
+        self._restart(1)
         try:
-            self.executor.submit(os.getpid).result()
+            self.result(self.executor.submit(os.getpid))
         except BrokenProcessPool:
             return False
         self.worked = True
