@@ -171,9 +171,9 @@ class MergeCoco(msgspec.Struct, frozen=True):
         records = [read_bytes(self.annotations, *span) for span in spans]
         photo_path = path_of(image.file_name)
         photo = None if self.images is None else read_file(Path(self.images) / photo_path)
-        mark = mark_of(
-            self.settings, encode(image), encode(extra), *records, *([] if photo is None else [b"photo", photo])
-        )
+        licence = self.licences.get(image.license, {}) if image.license is not None else {}
+        facts_of_file = encode([image, extra, licence, self.source, sorted(self.categories)])
+        mark = mark_of(self.settings, facts_of_file, *records, *([] if photo is None else [b"photo", photo]))
         if unchanged(previous, STEP, mark, Path(self.out), ("file_name", "mask_file_name")) and previous is not None:
             return Result(previous, fresh=False)
 
@@ -194,7 +194,6 @@ class MergeCoco(msgspec.Struct, frozen=True):
         if photo is not None:
             photo_name = f"images/{photo_path}"
             write_file(f"{self.out}/{photo_name}", photo)
-        licence = self.licences.get(image.license, {}) if image.license is not None else {}
         columns: Row = {
             "key": key,
             "file_name": photo_name,
