@@ -1,0 +1,27 @@
+"""How long `segdata --help` takes, beside a Python that does nothing.
+
+Usage: python benchmarks/startup.py
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+
+from common import arguments, clock
+
+
+def main() -> None:
+    options = arguments(__doc__, repeats=15)
+    commands = {"python -c pass": [sys.executable, "-c", "pass"], "segdata --help": ["segdata", "--help"]}
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(options.repeats):
+        for name, command in commands.items():
+            times[name].append(clock(lambda command=command: subprocess.run(command, check=True, capture_output=True)))
+    nothing, shown = (statistics.median(values) for values in times.values())
+    print(f"python -c pass {nothing:.3f} s, segdata --help {shown:.3f} s: {shown / nothing:.1f}x")
+
+
+if __name__ == "__main__":
+    main()
