@@ -15,7 +15,9 @@ def crop(
     data: Annotated[Path, typer.Argument(help="A data set, or a folder of photos.")],
     out: Out,
     margin: Annotated[float, typer.Option(min=0, metavar="SHARE", help="Share of the box added on every side.")] = 0.1,
-    per: Annotated[CropPer, typer.Option(help="A crop of every person, or one of all in the photo.")] = "person",
+    per: Annotated[
+        CropPer, typer.Option(help="A crop of every person (KEY-0, KEY-1, ...), or one of all (KEY).")
+    ] = "person",
     sources: Annotated[
         list[str] | None,
         typer.Option(

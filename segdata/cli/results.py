@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -15,6 +17,8 @@ from segdata.recipe import StepResult
 from segdata.steps import Report
 
 _SHOWN = 5
+_BAR = 40
+_BESIDE_BAR = 28
 _TITLES = {
     "iou": "IoU",
     "contour_accuracy": "contour accuracy",
@@ -84,14 +88,17 @@ def _show_grades(grades: Grades) -> None:
     _show_report(grades.report)
     total = max(1, sum(grades.domains.values()))
     longest = max(1, *grades.domains.values())
+    # What is left of the line beside the other columns; on a very narrow terminal no bar.
+    room = min(_BAR, shutil.get_terminal_size().columns - _BESIDE_BAR)
+    block = "\u2588" if "utf" in (sys.stdout.encoding or "").lower() else "#"
     show_table(
         ("domain", "photos", "%", ""),
         [
-            (name, f"{count:,}", f"{100 * count / total:.1f}", "\u2588" * round(40 * count / longest))
+            (name, f"{count:,}", f"{100 * count / total:.1f}", block * round(room * count / longest))
             for name, count in grades.domains.items()
         ],
     )
-    if grades.grades:
+    if grades.grades not in (None, grades.report.out):
         typer.echo(f"grades -> {grades.grades}")
 
 

@@ -29,10 +29,10 @@ from segdata.ops.crop_geometry import (
 )
 from segdata.ops.grade_domains import GRADE_COLUMNS
 from segdata.ops.merge_coco import IGNORED
-from segdata.ops.poses import detected_keypoints, owner_of, poses_entry, require_poses
+from segdata.ops.poses import detected_keypoints, owner_of, persons_of, poses_entry, require_poses
 from segdata.pixels import decode_image, decode_labels, encode_photo, encode_png
 from segdata.sample import Person, encode
-from segdata.steps import Progress, Report, Result, SkipError, mark_of, run_step, unchanged, updated
+from segdata.steps import FINGERPRINTS, Progress, Report, Result, SkipError, mark_of, run_step, unchanged, updated
 
 STEP = "crop"
 _FOLDERS = {
@@ -41,8 +41,10 @@ _FOLDERS = {
     "edge_file_name": "edges",
     "saliency_file_name": "saliency",
 }
+# The steps that make a file for the crop itself, in place.
+_MADE_BY = {"edge_file_name": "edges", "saliency_file_name": "saliency"}
 # What a crop does not share with its photo.
-_DROPPED = frozenset({"fingerprints", "exif_orientation", "poses", "crop_poses", "faces", *GRADE_COLUMNS})
+_DROPPED = frozenset({FINGERPRINTS, "exif_orientation", "poses", "crop_poses", "faces", *GRADE_COLUMNS})
 
 
 def crop(
@@ -108,12 +110,8 @@ def crop(
                 yield row["key"], _Payload(row, None)
                 continue
             # Every key gets a number: KEY-0 never meets the crop of another photo that has this name.
-            persons = enumerate(row.get("persons") or [])
-            counted = [number for number, person in persons if not person.get("crowd")]
-            for number in counted:
-                yield f"{row['key']}-{number}", _Payload(row, number)
-            if not counted:
-                yield f"{row['key']}-0", _Payload(row, None)
+            for number in _counted(row) or [None]:
+                yield f"{row['key']}-{number or 0}", _Payload(row, number)
 
     work = CropSample(str(root), str(out), settings)
     total = sum(1 for _ in samples())
@@ -148,14 +146,14 @@ class CropSample(msgspec.Struct, frozen=True):
         if not names:
             raise SampleError("no-photo", f"{row['key']} of {self.root} has neither photo nor mask")
         contents = {column: read_file(f"{self.root}/{name}") for column, name in names.items()}
-        facts = {column: value for column, value in row.items() if column != "fingerprints"}
+        facts = {column: value for column, value in row.items() if column != FINGERPRINTS}
         mark = mark_of(self.settings, encode(facts), *contents.values())
         if previous is not None and unchanged(previous, STEP, mark, Path(self.out), _FOLDERS):
             return Result(previous, fresh=False, note=_note(previous))
 
-        persons = msgspec.convert(row.get("persons") or [], list[Person])
+        persons = persons_of(row)
         arrays = {
-            column: decode_image(data, names[column]) if column == "file_name" else decode_labels(data, names[column])
+            column: (decode_image if column == "file_name" else decode_labels)(data, f"{self.root}/{names[column]}")
             for column, data in contents.items()
         }
         shape = self._shape(row, persons, {names[column]: array.shape[:2] for column, array in arrays.items()})
@@ -170,7 +168,7 @@ class CropSample(msgspec.Struct, frozen=True):
             asked = error.code == "tiny-crop" and self.settings.min_size > 1
             raise (SkipError if asked else SampleError)(error.code, f"{key}: {error.message}", error.hint) from error
 
-        columns: Row = {"key": key, **dict.fromkeys(_FOLDERS)}
+        columns: Row = {"key": key, **dict.fromkeys(_absent(names, previous))}
         for column, array in arrays.items():
             suffix = f".{self.settings.image_format}" if column == "file_name" else ".png"
             columns[column] = f"{_FOLDERS[column]}/{key}{suffix}"
@@ -198,6 +196,8 @@ class CropSample(msgspec.Struct, frozen=True):
             if column not in _DROPPED and not column.endswith("file_name")
         }
         new = updated(previous, STEP, mark, {**kept_columns, **columns})
+        for column in arrays:  # what a step made for the crop is overwritten, and that step is to do it again
+            new[FINGERPRINTS].pop(_MADE_BY.get(column), None)
         return Result(new, fresh=True, note=_note(new))
 
     def _shape(self, row: Row, persons: list[Person], shapes: dict[str, tuple[int, ...]]) -> tuple[int, int]:
@@ -284,6 +284,20 @@ def _mask_box(persons: list[Person], labels: npt.NDArray[Any] | None) -> Box | N
     masks = [rle_to_mask(person.rle) for person in persons if person.rle is not None]
     boxes = [mask_box(mask) for mask in masks if mask.any()]
     return union_box(boxes) if boxes else None
+
+
+def _absent(names: dict[str, str], previous: Row | None) -> list[str]:
+    """Name the columns of files that a crop does not have: its photo has none, and no step made one for the crop."""
+    marks = (previous or {}).get(FINGERPRINTS) or {}
+    return [column for column in _FOLDERS if column not in names and _MADE_BY.get(column) not in marks]
+
+
+def _counted(row: Row) -> list[int | None]:
+    """Give the numbers of the persons of a row who are no crowd."""
+    persons = row.get("persons")
+    if not isinstance(persons, list):
+        return []
+    return [number for number, person in enumerate(persons) if not (isinstance(person, dict) and person.get("crowd"))]
 
 
 def _first(persons: list[Person], number: int | None) -> list[Person]:

@@ -1,14 +1,16 @@
-"""Keypoints of the persons in a photo that has no annotated ones, detected once and kept in the metadata."""
+"""Persons of a row, and keypoints of those in a photo that has no annotated ones, detected once and kept."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from segdata.dataset import Row
+from segdata.errors import SampleError
 from segdata.files import fingerprint
 from segdata.sample import Person
 
@@ -16,6 +18,16 @@ DETECTOR = "blazepose"
 
 # The last photo's entry: the crops of several persons of one photo follow each other.
 _latest: dict[str, dict[str, Any]] = {}
+
+
+def persons_of(row: Row) -> list[Person]:
+    """Give the persons of a row. Raises `SampleError` (``bad-persons``) where they cannot be read."""
+    try:
+        return msgspec.convert(row.get("persons") or [], list[Person])
+    except msgspec.ValidationError as error:
+        raise SampleError(
+            "bad-persons", f"the persons of {row['key']} cannot be read ({error})", "mend its row in metadata.jsonl"
+        ) from error
 
 
 def require_poses(rows: Iterable[Row]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,10 +16,10 @@ from segdata.dataset import METADATA, Row, open_rows
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
-from segdata.ops.poses import detected_keypoints, poses_entry, require_poses
+from segdata.ops.poses import detected_keypoints, persons_of, poses_entry, require_poses
 from segdata.ops.saliency_map import FALL_OFF, saliency_map, saliency_preview
 from segdata.pixels import check_photo, decode_image, encode_photo, encode_png
-from segdata.sample import Person, encode
+from segdata.sample import encode
 from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
 
 STEP = "saliency"
@@ -91,26 +92,27 @@ class Saliency(msgspec.Struct, frozen=True):
 
     def __call__(self, key: str, payload: Row, previous: Row | None) -> Result:
         """Find the keypoints, draw and write the map, and give the row."""
-        annotated = _annotated(msgspec.convert(payload.get("persons") or [], list[Person]))
+        annotated = _annotated(payload)
         detect = _detects(self.settings.keypoints, payload)
         name = payload.get("file_name")
         photo = read_file(f"{self.root}/{name}") if name else b""
         if not name and (detect or self.settings.preview or not payload.get("width")):
             raise SampleError("no-photo", f"{key} of {self.root} has no photo", "give the photos to merge-coco")
 
-        mark = mark_of(self.settings, encode([points.tolist() for points in annotated]), photo)
+        mark = mark_of(self.settings, encode([annotated, detect]), photo)
         columns: Row = {"saliency_file_name": f"{self.folder}{key}.png"}
         shown = f"{self.out}/preview/{key}.jpg"
         row = payload if self.folder else previous or {"key": key}
-        same = previous is not None and unchanged(previous, STEP, mark, Path(self.out), columns)
-        if previous is not None and same and not (self.settings.preview and not Path(shown).is_file()):
-            if detect:
-                columns["poses"] = previous.get("poses")
-                annotated = detected_keypoints(columns["poses"])
-            return Result(updated(row, STEP, mark, columns), fresh=False, note=_note(annotated))
+        lacks_preview = self.settings.preview and not Path(shown).is_file()
+        if unchanged(previous, STEP, mark, Path(self.out), columns) and not lacks_preview:
+            poses = (previous or {}).get("poses") if detect else None
+            if not detect or poses:
+                columns |= {"poses": poses} if poses else {}
+                found = detected_keypoints(poses) if poses else annotated
+                return Result(updated(row, STEP, mark, columns), fresh=False, note=_note(found))
 
         image: npt.NDArray[np.uint8] | None = None
-        found: list[Any] = annotated
+        found = annotated
         if detect or self.settings.preview:
             image = decode_image(photo, f"{self.root}/{name}")
             shape = image.shape[:2]
@@ -130,17 +132,19 @@ class Saliency(msgspec.Struct, frozen=True):
         return Result(updated(row, STEP, mark, columns), fresh=True, note=_note(found))
 
 
-def _annotated(persons: list[Person]) -> list[npt.NDArray[np.float32]]:
+def _annotated(row: Row) -> list[Any]:
     """Give the keypoints (K, 3) of the persons who have labelled ones."""
-    annotated = [person.keypoints for person in persons if person.keypoints and not person.crowd]
-    return [np.array(points, np.float32) for points in annotated if any(seen for _, _, seen in points)]
+    annotated = [person.keypoints for person in persons_of(row) if person.keypoints and not person.crowd]
+    return [points for points in annotated if any(seen for _, _, seen in points)]
 
 
 def _detects(keypoints: KeypointSource, row: Row) -> bool:
-    """Tell whether the keypoints of a row are to be detected."""
+    """Tell whether the keypoints of a row are to be detected; not so for one that cannot be read."""
     if keypoints != "auto" or row.get("persons") == []:
         return keypoints == "pose"
-    return not _annotated(msgspec.convert(row.get("persons") or [], list[Person]))
+    with suppress(SampleError):
+        return not _annotated(row)
+    return False
 
 
 def _note(found: Sequence[object]) -> str:

@@ -104,7 +104,7 @@ class Uncrop(msgspec.Struct, frozen=True):
         mark = mark_of(_Nothing(), encode([(crop.box, crop.shape) for crop in payload]), *parts)
         name = f"{key}.png"
         columns: Row = {"key": key, "mask_file_name": name}
-        if unchanged(previous, STEP, mark, Path(self.out), columns):
+        if unchanged(previous, STEP, mark, Path(self.out), ("mask_file_name",)):
             return Result(updated(previous, STEP, mark, columns), fresh=False)
         pasted = [_pasted(crop, data) for crop, data in zip(payload, parts, strict=True)]
         write_file(f"{self.out}/{name}", encode_png(functools.reduce(np.maximum, _of_one_depth(pasted))))
@@ -116,14 +116,16 @@ def _pasted(crop: _Crop, data: bytes) -> npt.NDArray[Any]:
     name = str(crop.pred)
     labels = decode_labels(data, name)
     if labels.dtype == np.bool_:
-        return paste(labels, crop.box, crop.shape)
+        pasted: npt.NDArray[Any] = paste(labels, crop.box, crop.shape)
+        return pasted
     full, kind = (255, np.uint8) if labels.dtype == np.uint8 else (65535, np.uint16)
     highest = labels.max(initial=0)
     if ((labels == 0) | (labels == 1) | (labels == highest)).all():  # a mask, perhaps with ignored pixels
         person, ones = paste(labels == highest, crop.box, crop.shape), paste(labels == 1, crop.box, crop.shape)
-        return np.where(person, highest, ones).astype(kind)
-    probability = paste(decode_probability(data, name), crop.box, crop.shape)
-    return np.rint(probability * full).astype(kind)
+        pasted = np.where(person, highest, ones).astype(kind)
+    else:
+        pasted = np.rint(paste(decode_probability(data, name), crop.box, crop.shape) * full).astype(kind)
+    return pasted
 
 
 def _of_one_depth(arrays: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
