@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -20,8 +21,6 @@ from segdata.errors import InputError
 
 _BLOCK = 1 << 20
 _LARGEST_VALUE = 1 << 28
-_LONGEST_NUMBER = 32
-_LARGEST_NUMBER = 10**17
 _SPACE = b" \t\r\n"
 _DEEPER = np.zeros(256, np.int64)
 _DEEPER[list(b"[{")] = 1
@@ -29,8 +28,6 @@ _DEEPER[list(b"]}")] = -1
 _BEHIND_VALUE = frozenset(" \t\r\n,:]}")  # anything else behind a number is more of it: 1 may be the start of 1.5
 _BETWEEN = np.zeros(256, np.bool_)
 _BETWEEN[list(_SPACE + b",")] = True
-_BEFORE_NUMBER = np.zeros(256, np.bool_)
-_BEFORE_NUMBER[list(_SPACE + b":")] = True
 _BEHIND_NUMBER = np.zeros(256, np.bool_)
 _BEHIND_NUMBER[list(_SPACE + b",}")] = True
 
@@ -69,17 +66,62 @@ def scan(path: Path, arrays: frozenset[str], values: frozenset[str]) -> Iterator
     for those in `values`, and for one in `arrays` that is empty or no array. Others are passed over. Raises
     `InputError` that names the file and the byte for what is not such an object.
     """
-    with path.open("rb", buffering=0) as file:
-        yield from _Scanner(file, path).members(arrays, values)
+    with path.open("rb", buffering=0) as file, ThreadPoolExecutor(1) as reader:
+        yield from _Scanner(_Chunks(file, reader), path).members(arrays, values)
+
+
+class _Marks(NamedTuple):
+    """Places of quotes and of braces."""
+
+    quotes: npt.NDArray[np.int64]
+    braces: npt.NDArray[np.int64]
+
+    def moved(self, first: int, by: int) -> _Marks:
+        """Give those from the place `first` on, counted from another start."""
+        return _Marks(*(kind[np.searchsorted(kind, first) :] + by for kind in self))
+
+
+class _Chunk(NamedTuple):
+    """Some bytes of the file, none at its end, and where in them quotes and braces stand, in text or not."""
+
+    data: bytes
+    marks: _Marks
+
+
+class _Chunks:
+    """Reads one chunk ahead in a thread of its own, for reading and marking let go of the interpreter."""
+
+    def __init__(self, file: BinaryIO, reader: ThreadPoolExecutor) -> None:
+        self.file = file
+        self.reader = reader
+        self.size = _BLOCK
+        self.buffers = np.empty((2, self.size), np.bool_)  # one for all chunks: new memory costs more than the work
+        self.ahead = reader.submit(self._read)
+
+    def next(self) -> _Chunk:
+        chunk = self.ahead.result()
+        self.ahead = self.reader.submit(self._read)
+        return chunk
+
+    def _read(self) -> _Chunk:
+        data = self.file.read(self.size)
+        codes = np.frombuffer(data, np.uint8)
+        quotes, high = self.buffers[:, : len(codes)]
+        np.equal(codes, 34, out=quotes)
+        np.greater(codes, 122, out=high)  # braces are 123 and 125, and little else is as high
+        places = np.flatnonzero(np.logical_or(quotes, high, out=quotes))
+        values = codes[places]
+        return _Chunk(data, _Marks(places[values == 34], places[(values == 123) | (values == 125)]))
 
 
 class _Scanner:
-    """A window over the file: `data` from the byte `offset` on, read up to `position`."""
+    """A window over the file: `data` from the byte `offset` on, with its `marks`, read up to `position`."""
 
-    def __init__(self, file: BinaryIO, path: Path) -> None:
-        self.file = file
+    def __init__(self, chunks: _Chunks, path: Path) -> None:
+        self.chunks = chunks
         self.path = path
         self.data = b""
+        self.marks = _Marks(np.zeros(0, np.int64), np.zeros(0, np.int64))
         self.offset = 0
         self.position = 0
         self.at_end = False
@@ -132,12 +174,25 @@ class _Scanner:
         return self.error("ends too early or is not valid JSON" if self.at_end else "is not valid JSON")
 
     def more(self, size: int) -> None:
-        """Drop what has been read and append up to `size` bytes."""
-        new = self.file.read(size)
-        self.at_end = not new
-        self.data = self.data[self.position :] + new
+        """Drop what has been read and append `size` bytes or a little more."""
+        parts, marks = [self.data[self.position :]], [self.marks.moved(self.position, -self.position)]
+        wanted = len(parts[0]) + size
+        length = len(parts[0])
+        self.at_end = True
+        while length < wanted and (chunk := self.chunks.next()).data:
+            self.at_end = False
+            parts.append(chunk.data)
+            marks.append(chunk.marks.moved(0, length))
+            length += len(chunk.data)
+        self.data, self.marks = b"".join(parts), _Marks(*(np.concatenate(kind) for kind in zip(*marks, strict=True)))
         self.offset += self.position
         self.position = 0
+
+    def syntax(self) -> _Marks:
+        """Give the marks from the position on that are no part of text."""
+        quotes, braces = (kind[np.searchsorted(kind, self.position) :] for kind in self.marks)
+        quotes = _unescaped(self.data, self.position, quotes)
+        return _Marks(quotes, braces[np.searchsorted(quotes, braces) % 2 == 0])
 
     def peek(self) -> bytes:
         """Skip white space and give the next byte."""
@@ -176,7 +231,7 @@ class _Scanner:
         depth = 0
         while True:
             codes = np.frombuffer(self.data, np.uint8)
-            quotes = _find_marks(self.data, self.position).quotes
+            quotes = self.syntax().quotes
             whole = int(quotes[-1]) if len(quotes) % 2 else len(codes)  # a text may go on in the next block
             brackets = np.flatnonzero(_DEEPER[codes[self.position : whole]]) + self.position
             brackets = brackets[np.searchsorted(quotes, brackets) % 2 == 0]
@@ -202,7 +257,7 @@ class _Scanner:
                 return
             if len(self.data) - self.position < _BLOCK and not self.at_end:
                 self.more(_BLOCK)
-            marks = _find_marks(self.data, self.position)
+            marks = self.syntax()
             span = _find_objects(self.data, self.position, marks) or _parse_objects(self.data, self.position)
             if len(span.starts):
                 yield Block(self.data, self.offset, span.starts, span.ends, marks.quotes)
@@ -214,24 +269,6 @@ class _Scanner:
                 raise self.broken()
             else:
                 self.more(len(self.data))
-
-
-class _Marks(NamedTuple):
-    """The quotes that start and end text, and the braces that do not stand in text."""
-
-    quotes: npt.NDArray[np.int64]
-    braces: npt.NDArray[np.int64]
-
-
-def _find_marks(data: bytes, position: int) -> _Marks:
-    """Find the marks from `position` on, in one pass: a quote is 34, braces are 123 and 125, and little is higher."""
-    codes = np.frombuffer(data, np.uint8)
-    rest = codes[position:]
-    marks = np.flatnonzero((rest == 34) | (rest > 122)) + position
-    values = codes[marks]
-    quotes = _unescaped(data, position, marks[values == 34])
-    braces = marks[(values == 123) | (values == 125)]
-    return _Marks(quotes, braces[np.searchsorted(quotes, braces) % 2 == 0])
 
 
 def _unescaped(data: bytes, position: int, quotes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -318,36 +355,35 @@ def _parse_objects(data: bytes, position: int) -> Span:
 def integers(block: Block, name: bytes) -> npt.NDArray[np.int64] | None:
     """Read the whole number behind ``"name":`` in every object; None unless each object has that name exactly once.
 
-    `name` has six letters or more. None as well where what follows is no plain whole number.
+    `name` has six letters or more. None as well where what follows is not a colon, at most one space and a plain
+    whole number of up to 13 digits.
     """
     quoted = np.frombuffer(b'"' + name + b'"', np.uint8)
-    codes = np.frombuffer(block.data, np.uint8)[: block.ends[-1]]
-    places = block.quotes[: np.searchsorted(block.quotes, len(codes) - len(quoted), side="right")]
-    for offset in {0, len(quoted) - 8}:  # eight bytes at a time
-        words = np.ndarray(max(0, len(codes) - 7), np.uint64, codes.data, strides=(1,))
+    last = int(block.ends[-1])
+    data = block.data if last + 16 <= len(block.data) else block.data + b" " * 16
+    words = np.ndarray(len(data) - 7, np.uint64, data, strides=(1,))  # eight bytes from each place on
+    pairs = block.quotes[: np.searchsorted(block.quotes, last)]  # text starts and ends by turns
+    starts, ends = pairs[: len(pairs) // 2 * 2 : 2], pairs[1::2]
+    places = starts[ends - starts == len(quoted) - 1]
+    for offset in {0, len(quoted) - 8}:
         places = places[words[places + offset] == quoted[offset : offset + 8].copy().view(np.uint64)]
     if len(places) != len(block.starts) or not len(places):
         return None
     if not ((places > block.starts) & (places < block.ends)).all():
         return None
     cursor = places + len(quoted)
+    behind = np.stack((words[cursor], words[cursor + 8]), axis=1).view(np.uint8)
+    start = 1 + int((behind[:, 1] == 32).all())  # nearly every file has a colon, a space or none, and digits
+    if not (behind[:, 0] == 58).all():
+        return None
+    digits = behind[:, start:] - 48
+    is_digit = digits < 10
+    lengths = np.argmin(is_digit, axis=1)
+    if not lengths.all():  # no digit, or nothing but digits
+        return None
+    if not _BEHIND_NUMBER[behind[np.arange(len(places)), start + lengths]].all():
+        return None
     values = np.zeros(len(places), np.int64)
-    colons = np.zeros(len(places), np.int64)
-    begun = np.zeros(len(places), np.bool_)
-    open_ = np.ones(len(places), np.bool_)
-    for _ in range(_LONGEST_NUMBER):
-        here = codes[cursor]
-        digits = here - 48
-        is_digit = digits < 10
-        if not np.where(is_digit | ~open_, True, np.where(begun, _BEHIND_NUMBER[here], _BEFORE_NUMBER[here])).all():
-            return None
-        colons += open_ & (here == 58)
-        open_ &= is_digit | ~begun
-        if not open_.any():
-            return values if (colons == 1).all() else None
-        if values.max() > _LARGEST_NUMBER:
-            return None
-        begun |= is_digit
-        values = np.where(is_digit & open_, values * 10 + digits, values)
-        cursor = np.minimum(cursor + 1, len(codes) - 1)
-    return None
+    for column in range(int(lengths.max())):
+        values = np.where(column < lengths, values * 10 + digits[:, column], values)
+    return values

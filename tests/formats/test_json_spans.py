@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from segdata.errors import InputError
 from segdata.formats import json_spans
-from segdata.formats.json_spans import Block, _find_marks, integers, scan
+from segdata.formats.json_spans import Block, _unescaped, integers, scan
 
 ARRAYS = frozenset({"images", "annotations"})
 VALUES = frozenset({"categories"})
@@ -192,7 +192,8 @@ def as_block(records: list[str]) -> Block:
     data = ("[" + ", ".join(records)).encode()
     lengths = np.array([len(record.encode()) for record in records])
     starts = 1 + np.concatenate(([0], np.cumsum(lengths[:-1] + 2)))
-    return Block(data, 0, starts, starts + lengths, _find_marks(data, 0).quotes)
+    quotes = np.flatnonzero(np.frombuffer(data, np.uint8) == 34)
+    return Block(data, 0, starts, starts + lengths, _unescaped(data, 0, quotes))
 
 
 @settings(max_examples=150, deadline=None)
@@ -214,7 +215,8 @@ def test_whole_numbers_are_read_as_json_reads_them_or_not_at_all(
     ]
     found = integers(as_block(records), b"image_id")
     assert found is None or found.tolist() == [json.loads(record)["image_id"] for record in records]
-    if all(type(value) is int and 0 <= value < 10**17 for value in values):
+    as_machines_write = space[0] == "" and space[1] in ("", " ")
+    if as_machines_write and all(type(value) is int and 0 <= value < 10**13 for value in values):
         assert found is not None
 
 
