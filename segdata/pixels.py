@@ -9,6 +9,7 @@ import io
 import logging
 import os
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -251,17 +252,47 @@ def encode_rle_png(rle: Rle, *, one_bit: bool = False) -> bytes:
     height, width = rle.size
     first_row, rows, columns, is_set = transitions(rle)
     if one_bit:
-        scanlines = np.zeros((height, (width + 7) // 8 + 1), np.uint8)
-        bits = np.right_shift(128, columns % 8).astype(np.uint8)
-        np.add.at(scanlines, (rows, columns // 8 + 1), bits)
-        scanlines[:1, 1:] = np.packbits(first_row)
-        np.bitwise_xor.accumulate(scanlines, axis=0, out=scanlines)
-    else:
-        scanlines = np.zeros((height, width + 1), np.uint8)
-        scanlines[:, 0] = 2
-        scanlines[rows, columns + 1] = np.where(is_set, 255, 1)
-        scanlines[:1, 1:] = np.where(first_row, 255, 0)
-    return _png(scanlines, width, 1 if one_bit else 8)
+        length = (width + 7) // 8 + 1
+        words = np.zeros((height, (length + 7) // 8), np.uint64)
+        changes = words.view(np.uint8)
+        np.add.at(changes, (rows, columns // 8 + 1), np.right_shift(128, columns % 8).astype(np.uint8))
+        changes[:1, 1:length] = np.packbits(first_row)
+        np.bitwise_xor.accumulate(words, axis=0, out=words)  # sixty-four pixels at a time
+        return _png(np.ascontiguousarray(changes[:, :length]), width, 1)
+    length = width + 1
+    with _blank(height * length) as scanlines:
+        places = rows * length + columns + 1
+        try:
+            scanlines[::length] = 2
+            scanlines[places] = np.where(is_set, np.uint8(255), np.uint8(1))
+            scanlines[1:length] = np.where(first_row, np.uint8(255), np.uint8(0))
+            return _png(scanlines.reshape(height, length), width, 8)
+        finally:
+            scanlines[::length] = 0
+            scanlines[places] = 0
+            scanlines[1:length] = 0
+
+
+class _Blanks(threading.local):
+    """Zeros that were used before: new memory costs more than all of the work on it."""
+
+    def __init__(self) -> None:
+        self.free = np.zeros(0, np.uint8)
+
+
+_blanks = _Blanks()
+_LARGEST_BLANK = 1 << 24
+
+
+@contextmanager
+def _blank(size: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """Lend uint8 zeros, which are handed back as zeros."""
+    if size > _LARGEST_BLANK:
+        yield np.zeros(size, np.uint8)
+        return
+    if _blanks.free.size < size:
+        _blanks.free = np.zeros(size, np.uint8)
+    yield _blanks.free[:size]
 
 
 def _png(scanlines: npt.NDArray[np.uint8], width: int, bits: int) -> bytes:
