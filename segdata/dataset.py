@@ -224,3 +224,17 @@ def open_rows(path: str | Path, column: str) -> tuple[Path, Callable[[], Iterato
             yield {"key": key, column: image.relative_to(root).as_posix()}
 
     return root, rows
+
+
+def place_of_labels(root: Path, out: str | Path | None, what: str, of: str) -> tuple[Path, bool]:
+    """Give the folder that labels of a data set or plain folder go to, and whether that is the data set itself.
+
+    Raises `InputError` for a data set with `out`, which gets its labels in place, and a plain folder without.
+    """
+    if (root / METADATA).is_file():
+        if out is not None:
+            raise InputError(f"{root} is a data set and gets its {what} in place", "leave --out away")
+        return root, True
+    if out is None:
+        raise InputError(f"{root} is a plain folder of {of}", f"give --out for the folder of the {what}")
+    return Path(out), False

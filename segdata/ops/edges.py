@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdata.choices import EdgeKind
-from segdata.dataset import METADATA, Row, open_rows
+from segdata.dataset import Row, open_rows, place_of_labels
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
@@ -146,11 +146,7 @@ def edges(
     """
     edge_label(np.ones((1, 1), np.bool_), kind, width)
     root, rows = open_rows(data, "mask_file_name")
-    in_place = (root / METADATA).is_file()
-    if in_place == (out is not None):
-        what = "a data set gets its edges in place" if in_place else f"{root} is a plain folder of masks"
-        raise InputError(what, "leave --out away" if in_place else "give --out for the folder of the edges")
-    target = Path(out) if out is not None else root
+    target, in_place = place_of_labels(root, out, "edges", of="masks")
     work = Edges(str(root), str(target), "edges/" if in_place else "", Settings(kind, width, void))
     total = sum(1 for _ in rows())
 

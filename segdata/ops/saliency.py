@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segdata.choices import KeypointSource
-from segdata.dataset import METADATA, Row, open_rows
+from segdata.dataset import Row, open_rows, place_of_labels
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
@@ -56,11 +56,7 @@ def saliency(
     if bits not in (8, 16):
         raise InputError(f"a map of {bits} bits cannot be written", "choose 8 or 16")
     root, rows = open_rows(data, "file_name")
-    in_place = (root / METADATA).is_file()
-    if in_place == (out is not None):
-        what = "a data set gets its maps in place" if in_place else f"{root} is a plain folder of photos"
-        raise InputError(what, "leave --out away" if in_place else "give --out for the folder of the maps")
-    target = Path(out) if out is not None else root
+    target, in_place = place_of_labels(root, out, "maps", of="photos")
     settings = SaliencySettings(keypoints, bits, preview, FALL_OFF)
     require_poses(row for row in rows() if _detects(keypoints, row))
     work = Saliency(str(root), str(target), "saliency/" if in_place else "", settings)
