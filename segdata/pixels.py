@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-from isal import isal_zlib
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from segdata.deflate import compress_sparse
 from segdata.errors import SampleError
 from segdata.masks import Mask, transitions
 from segdata.sample import Rle
@@ -237,7 +237,7 @@ def encode_png(pixels: npt.NDArray[Any]) -> bytes:
         raise TypeError(f"a PNG holds bool, uint8 or uint16, not {pixels.dtype}")
     scanlines = np.zeros((height, rows.shape[1] + 1), np.uint8)
     scanlines[:, 1:] = rows
-    return _png(scanlines, width, bits)
+    return _png(zlib.compress(scanlines.tobytes(), 1), (width, height), bits)
 
 
 def encode_rle_png(rle: Rle, *, one_bit: bool = False) -> bytes:
@@ -258,19 +258,20 @@ def encode_rle_png(rle: Rle, *, one_bit: bool = False) -> bytes:
         np.add.at(changes, (rows, columns // 8 + 1), np.right_shift(128, columns % 8).astype(np.uint8))
         changes[:1, 1:length] = np.packbits(first_row)
         np.bitwise_xor.accumulate(words, axis=0, out=words)  # sixty-four pixels at a time
-        return _png(np.ascontiguousarray(changes[:, :length]), width, 1)
+        return _png(zlib.compress(changes[:, :length].tobytes(), 1), (width, height), 1)
     length = width + 1
     with _blank(height * length) as scanlines:
-        places = rows * length + columns + 1
+        touched = rows * length + columns + 1
+        starts = np.arange(0, height * length, length)
+        places: npt.NDArray[np.int64] = np.concatenate((starts, np.flatnonzero(first_row) + 1, touched))
+        places.sort()
         try:
             scanlines[::length] = 2
-            scanlines[places] = np.where(is_set, np.uint8(255), np.uint8(1))
+            scanlines[touched] = np.where(is_set, np.uint8(255), np.uint8(1))
             scanlines[1:length] = np.where(first_row, np.uint8(255), np.uint8(0))
-            return _png(scanlines.reshape(height, length), width, 8)
+            return _png(compress_sparse(scanlines, places), (width, height), 8)
         finally:
-            scanlines[::length] = 0
             scanlines[places] = 0
-            scanlines[1:length] = 0
 
 
 class _Blanks(threading.local):
@@ -295,10 +296,8 @@ def _blank(size: int) -> Iterator[npt.NDArray[np.uint8]]:
     yield _blanks.free[:size]
 
 
-def _png(scanlines: npt.NDArray[np.uint8], width: int, bits: int) -> bytes:
-    header = struct.pack(">IIBBBBB", width, len(scanlines), bits, 0, 0, 0, 0)
-    # Masks are long runs of one value: ISA-L packs them at eight times zlib's speed, and smaller at this level.
-    body = isal_zlib.compress(scanlines, 1)
+def _png(body: bytes, size: tuple[int, int], bits: int) -> bytes:
+    header = struct.pack(">IIBBBBB", *size, bits, 0, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", body), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
