@@ -18,10 +18,17 @@ if TYPE_CHECKING:
     from segdata.engine import Engine, Inline, Processes
     from segdata.errors import InputError, SampleError, SegdataError, StorageError
     from segdata.masks import mask_to_rle, merge_rles, polygons_to_rle, rle_to_mask, segmentation_to_rle
+    from segdata.ops.crop import crop
+    from segdata.ops.crop_geometry import crop_array, crop_box, keypoints_box
+    from segdata.ops.domains import domain_of, dominant_face, face_from_keypoints, face_ratio
     from segdata.ops.edges import edge_label, edges
+    from segdata.ops.grade_domains import grade_domains
     from segdata.ops.merge_coco import merge_coco
     from segdata.ops.merge_parts import merge_labels, merge_parts
+    from segdata.ops.saliency import saliency
+    from segdata.ops.saliency_map import frame_map, saliency_map, saliency_preview, skeleton_map
     from segdata.ops.split import assign_splits, split
+    from segdata.ops.uncrop import uncrop
     from segdata.pixels import decode_image, decode_mask, decode_probability, encode_png
     from segdata.quality.bootstrap import paired_bootstrap
     from segdata.quality.boundary_iou import boundary_iou
@@ -39,10 +46,17 @@ _HOMES = {
     "segdata.engine": "Engine Inline Processes",
     "segdata.errors": "InputError SampleError SegdataError StorageError",
     "segdata.masks": "mask_to_rle merge_rles polygons_to_rle rle_to_mask segmentation_to_rle",
+    "segdata.ops.crop": "crop",
+    "segdata.ops.crop_geometry": "crop_array crop_box keypoints_box",
+    "segdata.ops.domains": "domain_of dominant_face face_from_keypoints face_ratio",
     "segdata.ops.edges": "edge_label edges",
+    "segdata.ops.grade_domains": "grade_domains",
     "segdata.ops.merge_coco": "merge_coco",
     "segdata.ops.merge_parts": "merge_labels merge_parts",
+    "segdata.ops.saliency": "saliency",
+    "segdata.ops.saliency_map": "frame_map saliency_map saliency_preview skeleton_map",
     "segdata.ops.split": "assign_splits split",
+    "segdata.ops.uncrop": "uncrop",
     "segdata.pixels": "decode_image decode_mask decode_probability encode_png",
     "segdata.quality.bootstrap": "paired_bootstrap",
     "segdata.quality.boundary_iou": "boundary_iou",
@@ -81,14 +95,24 @@ __all__ = [
     "compare",
     "contour_accuracy",
     "contour_tolerance",
+    "crop",
+    "crop_array",
+    "crop_box",
     "decode_image",
     "decode_mask",
     "decode_probability",
+    "domain_of",
+    "dominant_face",
     "edge_label",
     "edges",
     "encode_png",
     "evaluate",
+    "face_from_keypoints",
+    "face_ratio",
+    "frame_map",
+    "grade_domains",
     "iou",
+    "keypoints_box",
     "mask_to_rle",
     "merge_coco",
     "merge_labels",
@@ -99,11 +123,16 @@ __all__ = [
     "precision",
     "recall",
     "rle_to_mask",
+    "saliency",
+    "saliency_map",
+    "saliency_preview",
     "score",
     "segmentation_to_rle",
+    "skeleton_map",
     "split",
     "summarise",
     "threshold_counts",
+    "uncrop",
 ]
 
 

@@ -39,6 +39,8 @@ class Dataset:
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
         self.metadata = self.root / METADATA
+        if not self.root.exists():
+            raise InputError(f"{self.root} does not exist", "check the path")
         if not self.metadata.is_file():
             hint = f"give a folder with {METADATA}, such as merge-coco writes"
             if any(self.root.glob(f".{METADATA}.*.part")):

@@ -89,7 +89,12 @@ def unchanged(previous: Row | None, step: str, mark: str, root: Path, columns: I
     """Tell whether an earlier run left this result: the same fingerprint, and the files of `columns` in place."""
     if previous is None or (previous.get(FINGERPRINTS) or {}).get(step) != mark:
         return False
-    return all((root / previous[column]).is_file() for column in columns if previous.get(column))
+    return all(_has_content(root / previous[column]) for column in columns if previous.get(column))
+
+
+def _has_content(path: Path) -> bool:
+    """Tell whether a file is there and not empty, as a crash of the machine may leave it."""
+    return path.is_file() and path.stat().st_size > 0
 
 
 def updated(previous: Row | None, step: str, mark: str, columns: Row) -> Row:

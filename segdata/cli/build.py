@@ -27,10 +27,12 @@ def build(
       annotations = "instances.json"
       images = "photos"
       out = "data"
-
+      \b
       [[step]]
-      command = "split"
+      command = "crop"
       data = "data"
+      sources = ["keypoints", "mask"]
+      out = "crops"
 
     \b
     Example:

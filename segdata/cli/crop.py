@@ -35,8 +35,8 @@ def crop(
     """Crop photos and their labels round persons.
 
     Photos, masks, edges, saliency maps, boxes and keypoints are cropped together. Writes a new data set whose rows
-    know where each crop was cut, so that uncrop can paste predictions back. Poses are found by a detector: pip
-    install 'segdata[detect]'.
+    know where each crop was cut, so that uncrop can paste predictions back. Poses are found by a detector, one person
+    a photo: pip install 'segdata[detect]'.
 
     \b
     Examples:

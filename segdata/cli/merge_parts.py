@@ -17,7 +17,11 @@ def merge_parts(
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the photos, matched by name.")] = None,
     background: Annotated[
         list[str] | None,
-        typer.Option(metavar="CLASS", help="Class that is no person, by number or name; repeatable.", show_default="0"),
+        typer.Option(
+            metavar="CLASS",
+            help="Class that is no person, by number or name, instead of 0; repeatable.",
+            show_default="0",
+        ),
     ] = None,
     names: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON file of class number to name, to choose by name.")

@@ -196,6 +196,10 @@ class CropSample(msgspec.Struct, frozen=True):
             if column not in _DROPPED and not column.endswith("file_name")
         }
         new = updated(previous, STEP, mark, {**kept_columns, **columns})
+        if previous is not None and tuple(previous.get("crop") or ()) != cut:  # labels made for another cut do not fit
+            for column in _MADE_BY.keys() - arrays.keys():
+                new[column] = None
+                new[FINGERPRINTS].pop(_MADE_BY[column], None)
         for column in arrays:  # what a step made for the crop is overwritten, and that step is to do it again
             new[FINGERPRINTS].pop(_MADE_BY.get(column), None)
         return Result(new, fresh=True, note=_note(new))

@@ -80,7 +80,7 @@ def enlarged_box(points_or_box: npt.ArrayLike, margin: float = MARGIN) -> Crop:
     >>> enlarged_box((2, 0, 10, 20))
     (1, -2, 13, 22)
     """
-    if not margin >= 0:
+    if not 0 <= margin < math.inf:
         raise InputError(f"a margin of {margin} would cut the person", "give a share of 0 or more, such as 0.1")
     given = np.asarray(points_or_box, np.float64)
     x, y, width, height = keypoints_box(given) if given.ndim == 2 else given.tolist()

@@ -84,6 +84,7 @@ def _repeat(step: Callable[..., NDArray[Any]], mask: NDArray[np.bool_], times: i
 
     OpenCV continues an erosion with True and a dilation with False past the image, so its border is no edge.
     """
+    times = min(times, sum(mask.shape))  # farther than any pixel from another
     return step(mask.view(np.uint8), _CROSS, iterations=times).view(np.bool_) if times else mask
 
 

@@ -178,7 +178,7 @@ class GradeDomain(msgspec.Struct, frozen=True):
 
         columns: Row = {}
         if self.settings.faces == "detect":
-            if not photo:
+            if not name:
                 raise SampleError("no-photo", f"{key} of {self.root} has no photo to find faces in")
             image = decode_image(photo, f"{self.root}/{name}")
             shape: tuple[int, ...] = image.shape

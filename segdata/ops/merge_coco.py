@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -47,6 +48,8 @@ class Settings(msgspec.Struct, frozen=True):
                 raise InputError(
                     f"{name} {getattr(self, name)!r} is not known", f"use one of {', '.join(get_args(kind))}"
                 )
+        if not 0 <= self.min_area < math.inf:
+            raise InputError(f"an area of {self.min_area} pixels is none", "give --min-area 0 or more")
         if self.crowd == "ignore" and self.encoding == "1bit":
             raise InputError("a 1-bit mask has no room for ignored pixels", "use --encoding 8bit with --crowd ignore")
 
@@ -175,13 +178,13 @@ class MergeCoco(msgspec.Struct, frozen=True):
         facts_of_file = encode([image, extra, licence, self.source, sorted(self.categories)])
         mark = mark_of(self.settings, facts_of_file, *records, *([] if photo is None else [b"photo", photo]))
         if unchanged(previous, STEP, mark, Path(self.out), ("file_name", "mask_file_name")) and previous is not None:
-            return Result(previous, fresh=False)
+            return Result(previous, fresh=False, note=_note(previous))
 
         facts = PhotoFacts(image.width, image.height, 1)
         if photo is not None:
             facts = self._check(check_photo(photo, f"{self.images}/{image.file_name}"), image)
         turn = facts.orientation if self.settings.drawn_on == "stored" else 1
-        persons = self._persons(records, image)
+        persons, dropped = self._persons(records, image)
         if not persons and self.settings.empty == "skip":
             raise SkipError(
                 "no-person", f"{self.annotations}: {image.file_name} shows no {', '.join(self.settings.categories)}"
@@ -209,7 +212,10 @@ class MergeCoco(msgspec.Struct, frozen=True):
             "licence_url": licence.get("url"),
             **{name: extra.get(name) for name in self.settings.columns},
         }
-        return Result(updated(previous, STEP, mark, columns), fresh=True)
+        if self.settings.invalid == "drop":
+            columns["dropped"] = dropped
+        new = updated(previous, STEP, mark, columns)
+        return Result(new, fresh=True, note=_note(new))
 
     def _check(self, facts: PhotoFacts, image: CocoImage) -> PhotoFacts:
         """Make sure that the photo and its annotations have one size, and give the photo's facts."""
@@ -232,8 +238,10 @@ class MergeCoco(msgspec.Struct, frozen=True):
             "give the photos that were annotated",
         )
 
-    def _persons(self, records: list[bytes], image: CocoImage) -> list[Person]:
+    def _persons(self, records: list[bytes], image: CocoImage) -> tuple[list[Person], list[str]]:
+        """Give the persons, and what is wrong with the annotations that were dropped."""
         persons: dict[int | None, Person] = {}
+        dropped = []
         for record in records:
             try:
                 person = self._person(record, image)
@@ -243,13 +251,14 @@ class MergeCoco(msgspec.Struct, frozen=True):
                         f"{self.annotations}: {image.file_name} has two annotations with the id {person.id}",
                         "give each its own id, or keep the first with --invalid drop",
                     )
-            except SampleError:
+            except SampleError as error:
                 if self.settings.invalid == "drop":
+                    dropped.append(error.message)
                     continue
                 raise
             if person is not None:
                 persons[person.id] = person
-        return list(persons.values())
+        return list(persons.values()), dropped
 
     def _person(self, record: bytes, image: CocoImage) -> Person | None:
         category_id = category_of(record)
@@ -292,6 +301,10 @@ class MergeCoco(msgspec.Struct, frozen=True):
         pixels[rle_to_mask(union(crowd=True))] = IGNORED
         pixels[rle_to_mask(union(crowd=False))] = PERSON_BESIDE_IGNORED
         return encode_png(pixels)
+
+
+def _note(row: Row) -> str:
+    return "with annotations dropped" if row.get("dropped") else ""
 
 
 def _triples(keypoints: list[float] | None) -> list[tuple[float, float, float]] | None:

@@ -346,6 +346,8 @@ def split(
         dataset.rewrite({**row, "split": name} for row, name in zip(dataset.rows(), assigned, strict=True))
     names = SPLIT_NAMES[: len(ratios)]
     written = []
+    for name in SPLIT_NAMES[len(names) :] if lists else ():  # of an earlier split, which would leak
+        (dataset.root / f"{name}.txt").unlink(missing_ok=True)
     for name in names if lists else ():
         path = dataset.root / f"{name}.txt"
         write_lines(path, (key.encode() for key, at in zip(keys, assigned, strict=True) if at == name))
