@@ -63,7 +63,9 @@ def test_a_sample_that_lacks_its_size_is_named_by_its_line(tmp_path):
 
 
 def test_a_folder_without_metadata_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"nothing is not a data set: give a folder with metadata\.jsonl"):
+    with pytest.raises(InputError, match=r" is not a data set: give a folder with metadata\.jsonl"):
+        Dataset(tmp_path)
+    with pytest.raises(InputError, match="nothing does not exist: check the path"):
         Dataset(tmp_path / "nothing")
 
 
@@ -171,5 +173,5 @@ def test_a_plain_folder_gives_rows_as_often_as_asked(tmp_path):
 def test_a_folder_without_images_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"holds no images and no metadata\.jsonl"):
         open_rows(tmp_path, "mask_file_name")
-    with pytest.raises(InputError, match="is not a data set"):
+    with pytest.raises(InputError, match="nothing does not exist: check the path"):
         open_rows(tmp_path / "nothing", "mask_file_name")

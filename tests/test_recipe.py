@@ -86,7 +86,7 @@ def test_a_step_that_failed_is_gone_on_from(folder, tmp_path):
     (folder / "data").rename(tmp_path / "whole")
     broken = folder / "recipe.toml"
     broken.write_text(RECIPE.replace('preds = "data"', 'preds = "nothing"'))
-    with pytest.raises(InputError, match="nothing is not a data set"):
+    with pytest.raises(InputError, match="nothing does not exist: check the path"):
         build(broken)
     broken.write_text(RECIPE)
     assert build(broken)[0].result.reused == 4

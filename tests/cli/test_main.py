@@ -160,7 +160,7 @@ def test_a_traceback_is_shown_with_debug_alone(tmp_path):
     for arguments in (["split", "nothing"], ["--debug", "split", "nothing"], ["split", "nothing", "--debug"]):
         done = segdata(*arguments, cwd=tmp_path)
         assert ("Traceback" in done.stderr) == ("--debug" in arguments)
-        assert "nothing is not a data set" in done.stderr
+        assert "nothing does not exist: check the path" in done.stderr
         assert done.stdout == ""
 
 

@@ -227,7 +227,7 @@ def test_folders_that_share_no_file_are_refused(tmp_path):
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     for preds, gt in (("nothing", "gt"), ("gt", "nothing")):
         masks(tmp_path / "gt", a=PERSON)
-        with pytest.raises(InputError, match=r"nothing is not a data set"):
+        with pytest.raises(InputError, match=r"nothing does not exist: check the path"):
             evaluate(tmp_path / preds, tmp_path / gt)
 
 
