@@ -44,10 +44,10 @@ def crop(
       segdata crop data --out crops --per image --from keypoints --from mask --min-size 64
       segdata crop photos --out crops --from pose
     """
-    from segdata.cli.run import run_step_command
+    from segdata.cli.run import run_command
     from segdata.ops.crop import crop as twin
 
-    run_step_command(
+    run_command(
         twin,
         data,
         out=out,

@@ -33,7 +33,7 @@ def edges(
       segdata edges data --kind thick --width 4
       segdata edges masks --kind sobel --out edges
     """
-    from segdata.cli.run import run_step_command
+    from segdata.cli.run import run_command
     from segdata.ops.edges import edges as twin
 
-    run_step_command(twin, data, kind=kind, width=width, void=void, out=out, workers=workers, as_json=as_json)
+    run_command(twin, data, kind=kind, width=width, void=void, out=out, workers=workers, as_json=as_json)

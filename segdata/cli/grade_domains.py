@@ -33,14 +33,7 @@ def grade_domains(
       segdata grade-domains photos --out grades.csv
       segdata grade-domains data --faces keypoints
     """
-    from segdata.cli.output import TerminalProgress
-    from segdata.cli.results import end_with
-    from segdata.engine import Processes
+    from segdata.cli.run import run_command
     from segdata.ops.grade_domains import grade_domains as twin
 
-    progress = TerminalProgress()
-    try:
-        grades = twin(data, faces=faces, detector=detector, out=out, engine=Processes(workers), progress=progress)
-    finally:
-        progress.close()
-    end_with(grades, as_json=as_json)
+    run_command(twin, data, faces=faces, detector=detector, out=out, workers=workers, as_json=as_json)

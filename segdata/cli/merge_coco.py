@@ -50,10 +50,10 @@ def merge_coco(
       segdata merge-coco instances.json --images photos --out data
       segdata merge-coco instances.json --out masks-only --crowd ignore --empty skip
     """
-    from segdata.cli.run import run_step_command
+    from segdata.cli.run import run_command
     from segdata.ops.merge_coco import merge_coco as twin
 
-    run_step_command(
+    run_command(
         twin,
         annotations,
         out=out,

@@ -40,10 +40,10 @@ def merge_parts(
       segdata merge-parts parts --images photos --out data
       segdata merge-parts parts --names parts.json --background null --background bag --out data
     """
-    from segdata.cli.run import run_step_command
+    from segdata.cli.run import run_command
     from segdata.ops.merge_parts import merge_parts as twin
 
-    run_step_command(
+    run_command(
         twin,
         labels,
         out=out,

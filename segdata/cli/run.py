@@ -1,4 +1,4 @@
-"""Run the library twin of a per-sample command with progress and workers, and show its report."""
+"""Run the library twin of a command with progress and workers, and show its result."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ from typing import Any
 from segdata.cli.output import TerminalProgress
 from segdata.cli.results import end_with
 from segdata.engine import Processes
-from segdata.steps import Report
 
 
-def run_step_command(
-    twin: Callable[..., Report], *arguments: Any, workers: int | None, as_json: bool, **settings: Any
-) -> None:
+def run_command(twin: Callable[..., Any], *arguments: Any, workers: int | None, as_json: bool, **settings: Any) -> None:
     """Call `twin` and print what it did; ends with status 1 if samples failed."""
     progress = TerminalProgress()
     try:
-        report = twin(*arguments, **settings, engine=Processes(workers), progress=progress)
+        result = twin(*arguments, **settings, engine=Processes(workers), progress=progress)
     finally:
         progress.close()
-    end_with(report, as_json=as_json)
+    end_with(result, as_json=as_json)

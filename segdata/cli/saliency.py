@@ -37,9 +37,9 @@ def saliency(
       segdata saliency data --preview
       segdata saliency photos --keypoints pose --bits 8 --out maps
     """
-    from segdata.cli.run import run_step_command
+    from segdata.cli.run import run_command
     from segdata.ops.saliency import saliency as twin
 
-    run_step_command(
+    run_command(
         twin, data, keypoints=keypoints, bits=int(bits), preview=preview, out=out, workers=workers, as_json=as_json
     )

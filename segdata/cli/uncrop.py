@@ -25,7 +25,7 @@ def uncrop(
     Example:
       segdata uncrop preds crops --out full-size
     """
-    from segdata.cli.run import run_step_command
+    from segdata.cli.run import run_command
     from segdata.ops.uncrop import uncrop as twin
 
-    run_step_command(twin, preds, crops, out=out, workers=workers, as_json=as_json)
+    run_command(twin, preds, crops, out=out, workers=workers, as_json=as_json)
