@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from segdata.engine import Engine, Inline, Processes
     from segdata.errors import InputError, SampleError, SegdataError, StorageError
     from segdata.masks import mask_to_rle, merge_rles, polygons_to_rle, rle_to_mask, segmentation_to_rle
+    from segdata.models.base import Segmenter
+    from segdata.models.registry import open_model
+    from segdata.ops.annotate import annotate
+    from segdata.ops.benchmark_model import Benchmark, benchmark_model
     from segdata.ops.crop import crop
     from segdata.ops.crop_geometry import crop_array, crop_box, keypoints_box
     from segdata.ops.domains import domain_of, dominant_face, face_from_keypoints, face_ratio
@@ -46,6 +50,10 @@ _HOMES = {
     "segdata.engine": "Engine Inline Processes",
     "segdata.errors": "InputError SampleError SegdataError StorageError",
     "segdata.masks": "mask_to_rle merge_rles polygons_to_rle rle_to_mask segmentation_to_rle",
+    "segdata.models.base": "Segmenter",
+    "segdata.models.registry": "open_model",
+    "segdata.ops.annotate": "annotate",
+    "segdata.ops.benchmark_model": "Benchmark benchmark_model",
     "segdata.ops.crop": "crop",
     "segdata.ops.crop_geometry": "crop_array crop_box keypoints_box",
     "segdata.ops.domains": "domain_of dominant_face face_from_keypoints face_ratio",
@@ -72,6 +80,7 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
+    "Benchmark",
     "Comparison",
     "Dataset",
     "Engine",
@@ -86,8 +95,11 @@ __all__ = [
     "Sample",
     "SampleError",
     "SegdataError",
+    "Segmenter",
     "StorageError",
+    "annotate",
     "assign_splits",
+    "benchmark_model",
     "best_threshold",
     "boundary_iou",
     "boundary_map",
@@ -118,6 +130,7 @@ __all__ = [
     "merge_labels",
     "merge_parts",
     "merge_rles",
+    "open_model",
     "paired_bootstrap",
     "polygons_to_rle",
     "precision",

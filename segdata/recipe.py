@@ -42,6 +42,7 @@ STEPS: dict[str, tuple[str, str]] = {
     "saliency": ("segdata.ops.saliency", "saliency"),
     "grade-domains": ("segdata.ops.grade_domains", "grade_domains"),
     "split": ("segdata.ops.split", "split"),
+    "annotate": ("segdata.ops.annotate", "annotate"),
     "evaluate": ("segdata.quality.evaluate", "evaluate"),
 }
 _PATHS = frozenset({"annotations", "labels", "images", "names", "data", "out", "preds", "gt", "crops"})

@@ -12,7 +12,7 @@ import hashlib
 import logging
 from array import array
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
 from itertools import islice
 from pathlib import Path
@@ -66,6 +66,17 @@ class Work(Protocol):
 
     def __call__(self, key: str, payload: Any, previous: Row | None) -> Result:
         """Process one sample."""
+        ...
+
+
+class BatchWork(Protocol):
+    """The work on several samples at once, picklable; each is the key, payload and previous row that `Work` takes.
+
+    Gives for each in turn what `Work` returns, or the exception that it raises.
+    """
+
+    def __call__(self, samples: list[tuple[str, Any, Row | None]]) -> list[Result | Exception]:
+        """Process the samples."""
         ...
 
 
@@ -131,27 +142,48 @@ class _Worker(msgspec.Struct, frozen=True):
         if isinstance(task, Outcome):
             return task
         try:
-            previous = None if task.previous is None else msgspec.json.decode(task.previous)
-            row, fresh, note = self.work(task.key, task.payload, previous)
-        except SkipError as error:
-            return Outcome(task.key, self.step, "skipped", error.code, str(error))
-        except SampleError as error:
-            return Outcome(task.key, self.step, "failed", error.code, str(error))
-        except SegdataError:
-            raise
-        except Exception as error:
-            logging.getLogger("segdata").debug("%s failed on %s", self.step, task.key, exc_info=True)
-            message = f"{task.key}: {type(error).__name__}: {error}"
-            return Outcome(task.key, self.step, "failed", "internal-error", message)
-        return _Done(encode(row), fresh, note)
+            result: Result | Exception = self.work(*_sample_of(task))
+        except Exception as error:  # noqa: BLE001 - told apart by `_end_of`
+            result = error
+        return _end_of(task.key, self.step, result)
+
+
+class _BatchWorker(msgspec.Struct, frozen=True):
+    """Wraps work on several samples in the same way."""
+
+    step: str
+    work: BatchWork
+
+    def __call__(self, tasks: list[_Task | Outcome]) -> list[_Done | Outcome]:
+        begun = [task for task in tasks if isinstance(task, _Task)]
+        results = iter(self.work([_sample_of(task) for task in begun]))
+        return [task if isinstance(task, Outcome) else _end_of(task.key, self.step, next(results)) for task in tasks]
+
+
+def _sample_of(task: _Task) -> tuple[str, Any, Row | None]:
+    return task.key, task.payload, None if task.previous is None else msgspec.json.decode(task.previous)
+
+
+def _end_of(key: str, step: str, result: Result | Exception) -> _Done | Outcome:
+    """Give what goes home; an error that is not this sample's alone is raised."""
+    if isinstance(result, Result):
+        return _Done(encode(result.row), result.fresh, result.note)
+    if isinstance(result, SampleError):
+        status = "skipped" if isinstance(result, SkipError) else "failed"
+        return Outcome(key, step, status, result.code, str(result))
+    if isinstance(result, SegdataError):
+        raise result
+    logging.getLogger("segdata").debug("%s failed on %s", step, key, exc_info=result)
+    return Outcome(key, step, "failed", "internal-error", f"{key}: {type(result).__name__}: {result}")
 
 
 def run_step(
     step: str,
     out: Path,
-    work: Work,
+    work: Work | BatchWork,
     samples: Iterable[tuple[str, Any] | Outcome],
     *,
+    batch: int | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
     total: int | None = None,
@@ -161,15 +193,15 @@ def run_step(
 
     `samples` yields (key, payload) or, for what cannot even be begun, an `Outcome`. With `in_place` they are the
     samples of the data set at `out`, and the row of one that fails stays as it is; otherwise samples that this step
-    once added to the data set and that are no longer among them are removed from it, with their files.
+    once added to the data set and that are no longer among them are removed from it, with their files. With `batch`,
+    `work` is a `BatchWork` and gets so many samples at once.
 
     Raises `InputError` when `out` is no folder, when another command is changing it, and without `in_place` when it
     holds something that this step has not begun; `StorageError` when the place takes no more.
     """
     journal = _Journal(step, out, in_place=in_place)
     chosen: Engine = engine or Inline()
-    worker: Callable[[_Task | Outcome], _Done | Outcome] = _Worker(step, work)
-    results = chosen.map(worker, journal.tasks(samples))
+    results = _map(chosen, step, work, journal.tasks(samples), batch)
     with ExitStack() as stack:
         try:
             _make_folder(out)
@@ -185,6 +217,24 @@ def run_step(
             if progress is not None:
                 progress.advance()
         return journal.finish()
+
+
+def _map(
+    engine: Engine, step: str, work: Any, tasks: Iterator[_Task | Outcome], batch: int | None
+) -> Generator[_Done | Outcome | Lost[Any], None, None]:
+    if batch is None:
+        worker: Callable[[_Task | Outcome], _Done | Outcome] = _Worker(step, work)
+        return engine.map(worker, tasks)
+    batch_worker: Callable[[list[_Task | Outcome]], list[_Done | Outcome]] = _BatchWorker(step, work)
+    return _one_by_one(engine.map(batch_worker, iter(lambda: list(islice(tasks, batch)), [])))
+
+
+def _one_by_one(
+    batches: Generator[list[_Done | Outcome] | Lost[Any], None, None],
+) -> Generator[_Done | Outcome | Lost[Any], None, None]:
+    with closing(batches):
+        for results in batches:
+            yield from map(Lost, results.task) if isinstance(results, Lost) else results
 
 
 def _make_folder(out: Path) -> None:

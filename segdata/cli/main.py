@@ -10,6 +10,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from segdata.cli.annotate import annotate
+from segdata.cli.benchmark_model import benchmark_model
 from segdata.cli.build import build
 from segdata.cli.crop import crop
 from segdata.cli.demo import demo
@@ -18,8 +20,10 @@ from segdata.cli.evaluate import evaluate
 from segdata.cli.grade_domains import grade_domains
 from segdata.cli.merge_coco import merge_coco
 from segdata.cli.merge_parts import merge_parts
+from segdata.cli.models import models
 from segdata.cli.saliency import saliency
 from segdata.cli.split import split
+from segdata.cli.train import train
 from segdata.cli.uncrop import uncrop
 from segdata.errors import InputError, SegdataError
 
@@ -41,7 +45,11 @@ COMMANDS = (
     saliency,
     grade_domains,
     split,
+    train,
+    annotate,
     evaluate,
+    models,
+    benchmark_model,
     build,
 )
 for _command in COMMANDS:

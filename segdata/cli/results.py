@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import typer
 
 from segdata.cli.output import print_json, show_table
+from segdata.models.train import TrainReport
 from segdata.ops.grade_domains import Grades
 from segdata.ops.split import SplitReport
 from segdata.quality.evaluate import Comparison, Evaluation
@@ -175,10 +176,16 @@ def _show_differences(comparison: Comparison) -> None:
         )
 
 
+def _show_training(report: TrainReport) -> None:
+    scores = "".join(f", {name} {100 * value:.2f} %" for name, value in report.scores.items())
+    typer.echo(f"train: {report.epochs:,} epochs, best {report.best_epoch:,}{scores} -> {report.out}")
+
+
 _SHOW: dict[type, Callable[[Any], None]] = {
     Report: _show_report,
     Grades: _show_grades,
     SplitReport: _show_split,
     Evaluation: _show_evaluation,
     Comparison: _show_comparison,
+    TrainReport: _show_training,
 }

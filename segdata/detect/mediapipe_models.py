@@ -1,4 +1,4 @@
-"""The models of mediapipe, as functions on one photo: BlazeFace (short and full range) and BlazePose.
+"""The models of mediapipe, as functions on one photo: BlazeFace (short and full range), BlazePose and the selfie model.
 
 mediapipe comes in two kinds. Wheels up to 0.10.21 have `mediapipe.solutions` and hold the model files. Later ones have
 only `mediapipe.tasks` and no models: the files are then looked for in the folder named by ``SEGDATA_MODELS``, else in
@@ -13,12 +13,12 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
 from segdata.detect.base import Face
+from segdata.detect.model_files import FILES, user_folder
 from segdata.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,16 +26,10 @@ if TYPE_CHECKING:
 
     from segdata.detect.base import Image
 
+    Probability: TypeAlias = NDArray[np.float32]
+
 Range = Literal["short", "full"]
 Result = TypeVar("Result")
-
-_DOWNLOADS = "https://storage.googleapis.com/mediapipe-models"
-_FILES = {
-    "blaze_face_full_range.tflite": f"{_DOWNLOADS}/face_detector/blaze_face_full_range/float16/1",
-    "blaze_face_short_range.tflite": f"{_DOWNLOADS}/face_detector/blaze_face_short_range/float16/1",
-    "pose_landmarker_full.task": f"{_DOWNLOADS}/pose_landmarker/pose_landmarker_full/float16/1",
-}
-"""The model files that Tasks needs, and where their publisher keeps them."""
 
 
 def blazeface(reach: Range, floor: float) -> Callable[[Image], list[Face]]:
@@ -72,6 +66,40 @@ def blazepose() -> Callable[[Image], NDArray[np.float32] | None]:
         return _warmed_up(landmarks)
 
 
+def selfie_mask() -> Callable[[Image], Probability]:
+    """Give a function from a uint8 (H, W, 3) RGB image to the selfie model's probability of a person, float32 (H, W).
+
+    It is the general model, which sees every photo at 256 x 256 pixels. Raises `InputError` like `blazeface`.
+    """
+    with _quiet():
+        mediapipe = _mediapipe()
+        segment = _selfie_solution(mediapipe) if hasattr(mediapipe, "solutions") else _selfie_task(mediapipe)
+        return _warmed_up(lambda image: _plane(segment(np.ascontiguousarray(image))))
+
+
+def pose_mask() -> Callable[[Image], Probability]:
+    """Give a function from a uint8 (H, W, 3) RGB image to BlazePose's mask, float32 (H, W).
+
+    It holds the probability of the most prominent person, 0 everywhere without one. Raises `InputError` as `blazeface`.
+    """
+    with _quiet():
+        mediapipe = _mediapipe()
+        kind = _pose_mask_solution if hasattr(mediapipe, "solutions") else _pose_mask_task
+        segment = kind(mediapipe)
+
+        def probability(image: Image) -> Probability:
+            with _quiet():  # as in `blazepose`
+                mask = segment(np.ascontiguousarray(image))
+            return np.zeros(image.shape[:2], np.float32) if mask is None else _plane(mask)
+
+        return _warmed_up(probability)
+
+
+def _plane(mask: NDArray[np.float32]) -> Probability:
+    """Give a mask as (H, W), which some versions have as (H, W, 1), in memory of its own."""
+    return np.array(mask.reshape(mask.shape[:2]), np.float32)
+
+
 def _face_solution(reach: Range, floor: float) -> Callable[[Image], list[Face]]:
     from mediapipe.python.solution_base import SolutionBase  # noqa: PLC0415
 
@@ -96,7 +124,7 @@ def _face_solution(reach: Range, floor: float) -> Callable[[Image], list[Face]]:
 
 
 def _face_task(mediapipe: Any, reach: Range, floor: float) -> Callable[[Image], list[Face]]:
-    vision, base = _tasks(f"blaze_face_{reach}_range.tflite")
+    vision, base = _tasks(f"blazeface-{reach}")
     detector = vision.FaceDetector.create_from_options(
         vision.FaceDetectorOptions(base_options=base, min_detection_confidence=floor)
     )
@@ -121,7 +149,7 @@ def _pose_solution(mediapipe: Any) -> Callable[[Image], Any]:
 
 
 def _pose_task(mediapipe: Any) -> Callable[[Image], Any]:
-    vision, base = _tasks("pose_landmarker_full.task")
+    vision, base = _tasks("mediapipe-pose")
     landmarker = vision.PoseLandmarker.create_from_options(vision.PoseLandmarkerOptions(base_options=base))
     _leave_open(landmarker)
 
@@ -132,16 +160,52 @@ def _pose_task(mediapipe: Any) -> Callable[[Image], Any]:
     return find
 
 
-def _tasks(file: str) -> tuple[Any, Any]:
-    """Give mediapipe's vision tasks and the options that name a model file."""
+def _selfie_solution(mediapipe: Any) -> Callable[[Image], Any]:
+    selfie = mediapipe.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
+    return lambda image: _process(selfie, image).segmentation_mask
+
+
+def _selfie_task(mediapipe: Any) -> Callable[[Image], Any]:
+    vision, base = _tasks("mediapipe-selfie")
+    options = vision.ImageSegmenterOptions(base_options=base, output_confidence_masks=True)
+    segmenter = vision.ImageSegmenter.create_from_options(options)
+    _leave_open(segmenter)
+
+    def segment(image: Image) -> Any:
+        found = segmenter.segment(mediapipe.Image(mediapipe.ImageFormat.SRGB, image)).confidence_masks
+        return found[0].numpy_view()
+
+    return segment
+
+
+def _pose_mask_solution(mediapipe: Any) -> Callable[[Image], Any]:
+    pose = mediapipe.solutions.pose.Pose(static_image_mode=True, model_complexity=1, enable_segmentation=True)
+    return lambda image: _process(pose, image).segmentation_mask
+
+
+def _pose_mask_task(mediapipe: Any) -> Callable[[Image], Any]:
+    vision, base = _tasks("mediapipe-pose")
+    options = vision.PoseLandmarkerOptions(base_options=base, output_segmentation_masks=True)
+    landmarker = vision.PoseLandmarker.create_from_options(options)
+    _leave_open(landmarker)
+
+    def segment(image: Image) -> Any:
+        found = landmarker.detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, image)).segmentation_masks
+        return found[0].numpy_view() if found else None
+
+    return segment
+
+
+def _tasks(model: str) -> tuple[Any, Any]:
+    """Give mediapipe's vision tasks and the options that name a model's file."""
     from mediapipe.tasks.python import BaseOptions, vision  # noqa: PLC0415
 
-    folder = Path(os.environ.get("SEGDATA_MODELS") or Path.home() / ".cache" / "segdata" / "models")
-    path = folder / file
+    file = FILES[model].download
+    path = user_folder() / file.name
     if not path.is_file():
         raise InputError(
-            f"the model file {file} is not in {folder}",
-            f"download {_FILES[file]}/{file} into that folder, or install mediapipe==0.10.14, which holds its models",
+            f"the model file {file.name} is not in {path.parent}",
+            f"get it by segdata models --fetch {model}, or from {file.url}",
         )
     return vision, BaseOptions(model_asset_path=str(path))
 
@@ -158,7 +222,7 @@ def _mediapipe() -> Any:
         import mediapipe  # noqa: PLC0415
     except ImportError as error:
         raise InputError(
-            "faces and poses cannot be detected because mediapipe is not installed",
+            "mediapipe, which this model runs in, is not installed",
             "pip install 'segdata[detect]'",
         ) from error
     return mediapipe

@@ -148,7 +148,8 @@ def evaluate(
     dilation : of the boundary IoU, a share of the diagonal.
     void : value of ground-truth pixels that count nowhere.
     threshold : reads predictions as probability maps, foreground from this probability in [0, 1] on; ``"sweep"``
-        tries 0.05 to 0.95 and takes the one with the best mean IoU.
+        tries 0.05 to 0.95 and takes the one with the best mean IoU. A data set with the column
+        `probability_file_name`, as annotate writes it, gives those maps instead of its masks.
     height : scale both masks to this many pixels of height, after cropping (alisnet.txt 4.3 takes 1024).
     crop_to_gt : crop both to the box of the ground truth; an empty one is not cropped.
     missing : ``error`` refuses files without a partner, ``skip`` lists them.
@@ -173,7 +174,7 @@ def evaluate(
     """
     options = _Options(tolerance, dilation, void, threshold, height, crop_to_gt, resize)
     _check(options)
-    pairs = _match(preds, gt, missing)
+    pairs = _match(preds, gt, missing, probable=threshold is not None)
     swept = None
     if threshold == "sweep":
         swept = _sweep(pairs, options, engine, progress)
@@ -246,8 +247,8 @@ class _Pair(NamedTuple):
     split: str | None
 
 
-def _match(preds: str | Path, gt: str | Path, missing: Missing) -> _Pairs:
-    pred_files, gt_files = _mask_files(preds), _mask_files(gt)
+def _match(preds: str | Path, gt: str | Path, missing: Missing, *, probable: bool) -> _Pairs:
+    pred_files, gt_files = _mask_files(preds, probable=probable), _mask_files(gt)
     lonely = [(key, gt_files[key][0], preds) for key in gt_files if key not in pred_files]
     lonely += [(key, pred_files[key][0], gt) for key in pred_files if key not in gt_files]
     if lonely and missing == "error":
@@ -262,11 +263,12 @@ def _match(preds: str | Path, gt: str | Path, missing: Missing) -> _Pairs:
     return _Pairs(pairs, sorted(key for key, _, _ in lonely))
 
 
-def _mask_files(folder: str | Path) -> dict[str, tuple[str, Row]]:
+def _mask_files(folder: str | Path, *, probable: bool = False) -> dict[str, tuple[str, Row]]:
+    """List the masks of a folder or data set, or the probability maps of those samples that have one."""
     root, rows = open_rows(folder, "mask_file_name")
     files = {}
     for row in rows():
-        name = row.pop("mask_file_name", None)
+        name = (probable and row.get("probability_file_name")) or row.get("mask_file_name")
         if name:
             files[row["key"]] = (f"{root}/{name}", {"domain": row.get("domain"), "split": row.get("split")})
     if not files:

@@ -1,0 +1,91 @@
+"""segdata train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segdata.choices import Precision
+from segdata.cli.options import Json, Seed
+
+
+def train(
+    data: Annotated[
+        list[str],
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="DATASET[,OPTION=VALUE...]",
+            help="Data set to train on, with weight=NUMBER, who=persons|everyone|dominant (whom its masks hold), "
+            "leave_out=FILE (keys, one a line) or void=VALUE; repeatable.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder of the run, made if needed.")],
+    model: Annotated[str, typer.Option(help="The network.")] = "alisnet",
+    network: Annotated[
+        list[str] | None,
+        typer.Option("--network", metavar="OPTION=VALUE", help="Option of the network's builder; repeatable."),
+    ] = None,
+    init: Annotated[
+        str, typer.Option(metavar="imagenet|none|bundled|RUN|FILE", help="The weights to start from.")
+    ] = "imagenet",
+    views: Annotated[int, typer.Option(min=1, help="How many views of photos are seen in all.")] = 40_000,
+    epoch_views: Annotated[int, typer.Option(min=1, help="How many of them from one validation to the next.")] = 2_000,
+    side: Annotated[int, typer.Option(min=32, help="Side of a view in pixels, a multiple of 32.")] = 320,
+    pixels: Annotated[
+        int, typer.Option(min=1024, help="Number of pixels at which the trained model sees whole photos.")
+    ] = 576 * 384,
+    batch: Annotated[int, typer.Option(min=2, help="Views at once.")] = 16,
+    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="End after so many epochs without a better score.")
+    ] = None,
+    seed: Seed = 0,
+    precision: Annotated[Precision, typer.Option(help="auto: mixed 16 bits on a GPU, 32 elsewhere.")] = "auto",
+    device: Annotated[str, typer.Option(metavar="auto|cpu|gpu|N", help="Where to train; N: so many GPUs.")] = "auto",
+    workers: Annotated[int, typer.Option("--workers", "-w", min=0, help="Processes that prepare views.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Train a network on a mix of data sets.
+
+    Samples whose column split is train are trained on, those of val are validated on after each epoch, test is left
+    alone. RUN gets the best weights, settings, curves and the hash of all that was trained on; the same call goes on
+    after an interruption. Train in stages by giving one run as --init of the next. Needs: pip install 'segdata[train]'.
+
+    \b
+    Examples:
+      segdata train --data coco --data fashion,who=dominant,weight=2 --out run1
+      segdata train --data fashion,who=dominant --init run1 --side 448 --rate 3e-4 --out run2
+      segdata train --data mine --init bundled --views 2000 --epoch-views 250 --out tuned
+    """
+    from segdata.cli.results import end_with
+    from segdata.models.settings import parse_source, read_options
+    from segdata.models.train import train as twin
+
+    result = twin(
+        [parse_source(each) for each in data],
+        out,
+        model=model,
+        network=read_options(network or []),
+        init=init,
+        views=views,
+        epoch_views=epoch_views,
+        side=side,
+        pixels=pixels,
+        batch=batch,
+        rate=rate,
+        patience=patience,
+        seed=seed,
+        precision=precision,
+        device=device,
+        workers=workers,
+        progress=_show_epoch,
+    )
+    end_with(result, as_json=as_json)
+
+
+def _show_epoch(row: dict[str, float]) -> None:
+    scores = "".join(f", {name.removeprefix('val/')} {100 * value:.2f} %" for name, value in row.items() if "/" in name)
+    typer.echo(f"epoch {row['epoch']:.0f}: loss {row['loss']:.3f}{scores}", err=True)

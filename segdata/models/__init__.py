@@ -1,0 +1,1 @@
+"""Networks for person segmentation: definitions, training, prediction and export."""

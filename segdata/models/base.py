@@ -1,0 +1,31 @@
+"""What every model that segments persons gives and takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Image: TypeAlias = NDArray[np.uint8]
+    Probabilities: TypeAlias = NDArray[np.float32]
+
+Who = Literal["all", "dominant"]
+"""Whom a channel holds: everyone in the photo, or its dominant person alone."""
+
+
+class Segmenter(Protocol):
+    """Segments persons. An object is for one process and one thread, and keeps nothing from one photo to the next.
+
+    `name` is what it is called in outputs, `who` the meaning of each channel it gives, the default first, and
+    `threshold` the probability from which on a pixel is a person's.
+    """
+
+    name: str
+    who: tuple[Who, ...]
+    threshold: float
+
+    def probabilities(self, images: Sequence[Image]) -> list[Probabilities]:
+        """Give float32 (K, H, W) in [0, 1] for each upright uint8 (H, W, 3) RGB photo, at its own size."""

@@ -1,0 +1,253 @@
+"""Train a network on data sets: what `segdata train` does."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from segdata.choices import Precision
+from segdata.errors import InputError
+from segdata.files import held, write_file
+from segdata.models.settings import Manifest, Source, TrainSettings
+from segdata.sample import encode
+
+if TYPE_CHECKING:
+    from segdata.models.alisnet import ALiSNet
+    from segdata.models.keeping import KeepBest
+    from segdata.models.trainer import Training
+
+CHECKPOINT = "last.ckpt"
+
+
+class TrainReport(msgspec.Struct, frozen=True):
+    """What a run came to: its folder, epochs done, the best epoch, and its mean IoU of each validation part.
+
+    Without validation parts the last epoch counts as the best.
+    """
+
+    out: str
+    epochs: int
+    best_epoch: int
+    scores: dict[str, float]
+    manifest: Manifest
+
+
+def train(
+    data: Sequence[str | Path | Source],
+    out: str | Path,
+    *,
+    model: str = "alisnet",
+    network: dict[str, str | int | float | bool] | None = None,
+    init: str = "imagenet",
+    views: int = 40_000,
+    epoch_views: int = 2_000,
+    side: int = 320,
+    pixels: int = 576 * 384,
+    batch: int = 16,
+    rate: float = 1e-3,
+    backbone_rate: float = 0.5,
+    decay: float = 0.02,
+    edge_weight: float = 2.0,
+    overlap_weight: float = 1.0,
+    pasted: float = 0.25,
+    average: float = 0.995,
+    patience: int | None = None,
+    seed: int = 0,
+    precision: Precision = "auto",
+    device: str = "auto",
+    workers: int = 1,
+    progress: Callable[[dict[str, float]], None] | None = None,
+) -> TrainReport:
+    """Train a network on a mix of data sets, and keep the weights that did best on their validation parts.
+
+    The folder `out` holds settings.json, manifest.json (the hash of all photos and masks trained on), metrics.csv,
+    curves.png, best.safetensors and last.safetensors, and last.ckpt, from which the same call goes on after an
+    interruption. Train in stages by giving the folder of one run as `init` of the next.
+
+    Parameters
+    ----------
+    data : data sets with photos and masks, as paths or as `Source` with weights and more.
+    out : the folder of the run.
+    model : name of a network in `NETWORKS`.
+    network : options of the network's builder, such as ``{"backbone": "mobilenet-v2"}``.
+    init : ``imagenet`` starts from a backbone trained on ImageNet, ``none`` from nothing, ``bundled`` from the model
+        that comes with segdata, else the folder of a run or a .safetensors file.
+    views : how many randomly framed and changed views of photos are seen, `epoch_views` an epoch, `batch` at once,
+        each of about `side` squared pixels.
+    pixels : the size at which the model sees whole photos once it is trained.
+    rate : highest learning rate (AdamW, one cycle), times `backbone_rate` for the backbone; `decay` of the weights.
+    edge_weight : by how much more than others pixels along the outline count.
+    overlap_weight : of the IoU loss beside the cross-entropy.
+    pasted : share of views in which a person cut out of another photo is pasted.
+    average : share of the averaged weights that a step leaves as they are.
+    patience : end after so many epochs without a better score.
+    precision : ``auto`` is 16 bits mixed on a GPU, 32 elsewhere.
+    device : ``auto``, ``cpu``, ``gpu``, or how many GPUs.
+    workers : processes that prepare views.
+    progress : hears of each epoch: its number, mean loss, and the mean IoU of each validation part as ``val/NAME``.
+
+    Raises `InputError` for data without masks, an unknown model or option, a folder that holds another run, or where
+    the trainer is not installed.
+    """
+    settings = TrainSettings(
+        model=model,
+        data=tuple(each if isinstance(each, Source) else Source(str(each)) for each in data),
+        network=network or {},
+        init=init,
+        views=views,
+        epoch_views=min(epoch_views, views),
+        side=side,
+        pixels=pixels,
+        batch=batch,
+        rate=rate,
+        backbone_rate=backbone_rate,
+        decay=decay,
+        edge_weight=edge_weight,
+        overlap_weight=overlap_weight,
+        pasted=pasted,
+        average=average,
+        patience=patience,
+        seed=seed,
+        precision=precision,
+    )
+    _check(settings)
+    run = Path(out)
+    run.mkdir(parents=True, exist_ok=True)
+    with held(run):
+        return _train(settings, run, device=device, workers=workers, progress=progress)
+
+
+def _check(settings: TrainSettings) -> None:
+    if not settings.data:
+        raise InputError("there is nothing to train on", "give --data")
+    for name in ("views", "epoch_views", "batch", "side", "pixels", "rate"):
+        if getattr(settings, name) <= 0:
+            raise InputError(f"{name} is {getattr(settings, name)}", "give a number above 0")
+    if settings.side % 32:
+        raise InputError(f"a view of {settings.side} pixels does not fit the network", "give a multiple of 32")
+    if settings.epoch_views < settings.batch:
+        raise InputError(f"{settings.epoch_views} views do not fill a batch of {settings.batch}", "make it smaller")
+
+
+def _train(
+    settings: TrainSettings,
+    run: Path,
+    *,
+    device: str,
+    workers: int,
+    progress: Callable[[dict[str, float]], None] | None,
+) -> TrainReport:
+    try:
+        import torch  # noqa: PLC0415
+
+        from segdata.models.keeping import KeepBest  # noqa: PLC0415
+        from segdata.models.trainer import Training  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"training needs {error.name}, which is not installed", "pip install 'segdata[train]'"
+        ) from error
+    from segdata.models.runs import MANIFEST, SETTINGS  # noqa: PLC0415
+    from segdata.models.training_data import manifest_hash, read_samples  # noqa: PLC0415
+
+    samples = [sample for source in settings.data for sample in read_samples(source, "train")]
+    validation = {
+        name: part
+        for name, source in zip(_names(settings.data), settings.data, strict=True)
+        if (part := read_samples(source, "val"))
+    }
+    manifest = Manifest(
+        manifest_hash(samples),
+        _count([sample.source.path for sample in samples]),
+        {name: len(part) for name, part in validation.items()},
+    )
+    _refuse_other(run / SETTINGS, encode(settings))
+    _refuse_other(run / MANIFEST, encode(manifest))
+    write_file(run / SETTINGS, encode(settings))
+    write_file(run / MANIFEST, encode(manifest))
+    network = initial_network(settings)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    training = Training(network, settings, samples, validation, workers=workers)
+    keep = KeepBest(run, manifest, progress)
+    _fit(training, keep, run, device=device)
+    return TrainReport(str(run), len(keep.history), keep.best_epoch, keep.scores, manifest)
+
+
+def _refuse_other(path: Path, content: bytes) -> None:
+    if path.exists() and path.read_bytes() != content:
+        raise InputError(
+            f"{path.parent} holds a run with other settings or data", "choose another --out, or remove that folder"
+        )
+
+
+def _names(sources: Sequence[Source]) -> list[str]:
+    """Give each source the name of its folder, or its number where two have the same."""
+    names = [Path(source.path).resolve().name for source in sources]
+    return [name if names.count(name) == 1 else f"{name}-{place}" for place, name in enumerate(names, start=1)]
+
+
+def _count(paths: list[str]) -> dict[str, int]:
+    return {path: paths.count(path) for path in dict.fromkeys(paths)}
+
+
+def initial_network(settings: TrainSettings) -> ALiSNet:
+    """Give the network that a run starts from."""
+    from segdata.models.networks import build_network  # noqa: PLC0415
+    from segdata.models.pretrained import load_imagenet_weights  # noqa: PLC0415
+    from segdata.models.runs import BEST, load_weights  # noqa: PLC0415
+
+    network = build_network(settings.model, settings.network)
+    if settings.init == "imagenet":
+        load_imagenet_weights(network.backbone.name, network.backbone)
+    elif settings.init == "bundled":
+        from segdata.models.registry import BUNDLED_WEIGHTS  # noqa: PLC0415
+
+        load_weights(network, BUNDLED_WEIGHTS)
+    elif settings.init != "none":
+        path = Path(settings.init)
+        load_weights(network, path / BEST if path.is_dir() else path)
+    return network
+
+
+def _fit(training: Training, keep: KeepBest, run: Path, *, device: str) -> None:
+    import lightning  # noqa: PLC0415
+    import torch  # noqa: PLC0415
+    from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint  # noqa: PLC0415
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it advertises, and tells what it found no GPU on
+    settings, validates = training.settings, bool(training.validation)
+    lightning.seed_everything(settings.seed, verbose=False)
+    gpu = torch.cuda.is_available() and device != "cpu"
+    precision = {"auto": "16-mixed" if gpu else "32-true", "32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}
+    checkpoint = run / CHECKPOINT
+    each_epoch = ModelCheckpoint(
+        run, checkpoint.stem, save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
+    )
+    callbacks: list[Any] = [keep, each_epoch]
+    if settings.patience is not None and validates:
+        callbacks.append(EarlyStopping("val/mean", mode="max", patience=settings.patience))
+    named = device in {"auto", "cpu", "gpu"}
+    trainer = lightning.Trainer(
+        max_epochs=math.ceil(settings.views / settings.epoch_views),
+        accelerator=device if named else "gpu",
+        devices="auto" if named else int(device),
+        precision=precision[settings.precision],  # type: ignore[arg-type]
+        default_root_dir=run,
+        logger=False,
+        callbacks=callbacks,
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+        limit_val_batches=None if validates else 0,
+        gradient_clip_val=5.0,
+        enable_progress_bar=keep.progress is not None and sys.stderr.isatty(),
+        enable_model_summary=False,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the trainer about itself, and of its use of torch
+        trainer.fit(training, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)

@@ -1,0 +1,136 @@
+"""The training loop, on Lightning: losses, averaged weights, validation by the product's own measure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from statistics import fmean
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+
+from segdata.models.alisnet import ALiSNet
+from segdata.models.losses import point_loss, segmentation_loss
+from segdata.models.runs import predict_logits
+from segdata.models.settings import TrainSettings
+from segdata.models.training_data import Sample, Views, read_labelled
+from segdata.quality.overlap import iou
+
+
+class Training(lightning.LightningModule):
+    """One network in training, with the moving average of its weights, which is what is validated and kept.
+
+    `validation` holds the samples of each data set's validation part by name; each epoch their photos are segmented
+    whole, at the size that the model will see, and `val/NAME` is the mean IoU at the stored resolution. `val/mean` is
+    the mean over data sets.
+    """
+
+    def __init__(
+        self,
+        network: ALiSNet,
+        settings: TrainSettings,
+        samples: list[Sample],
+        validation: dict[str, list[Sample]],
+        *,
+        workers: int,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        average = get_ema_multi_avg_fn(settings.average)  # type: ignore[no-untyped-call]
+        self.average = AveragedModel(network, multi_avg_fn=average, use_buffers=True).requires_grad_(False)
+        self.settings = settings
+        self.samples = samples
+        self.validation = validation
+        self.workers = workers
+        self.scores: dict[str, list[float]] = defaultdict(list)
+
+    def configure_optimizers(self) -> Any:
+        """Give AdamW with a linear warm-up and a cosine to nothing; the backbone learns more slowly."""
+        settings = self.settings
+        backbone = list(self.network.backbone.parameters())
+        apart = set(map(id, backbone))
+        others = [each for each in self.network.parameters() if id(each) not in apart]
+        rates = [settings.rate * settings.backbone_rate, settings.rate]
+        optimizer = torch.optim.AdamW(
+            [{"params": backbone, "lr": rates[0]}, {"params": others, "lr": rates[1]}], weight_decay=settings.decay
+        )
+        steps = max(int(self.trainer.estimated_stepping_batches), 2)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=rates, total_steps=steps, pct_start=0.05, div_factor=20, final_div_factor=50
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Give the views of this epoch."""
+        settings = self.settings
+        views = Views(
+            self.samples,
+            settings.side,
+            first=self.current_epoch * settings.epoch_views,
+            count=settings.epoch_views,
+            batch=settings.batch * self.trainer.world_size,
+            seed=settings.seed,
+            pasted=settings.pasted,
+        )
+        return DataLoader(
+            views,
+            settings.batch,
+            num_workers=self.workers,
+            drop_last=True,
+            prefetch_factor=4 if self.workers else None,
+            pin_memory=self.device.type == "cuda",
+        )
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Give the samples of the validation parts, one at a time."""
+        samples = [(name, sample) for name, part in self.validation.items() for sample in part]
+        return DataLoader(samples, batch_size=None, collate_fn=_as_it_is)  # type: ignore[arg-type]
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
+        """Give the loss of one batch of views."""
+        settings = self.settings
+        pixels = batch[0].float().contiguous(memory_format=torch.channels_last)
+        target, known = batch[1].float() / 255, batch[2].float()
+        logits, features = self.network.coarse_logits(pixels)
+        loss = segmentation_loss(
+            logits, target, known, edge_weight=settings.edge_weight, overlap_weight=settings.overlap_weight
+        )
+        if self.network.point_head is not None:
+            loss = loss + point_loss(
+                self.network.point_head, logits, features, target, known, points=target[0, 0].numel() // 64
+            )
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def on_train_epoch_start(self) -> None:
+        """Draw the same points in an epoch whether the run was interrupted before it or not."""
+        torch.manual_seed(1_000_003 * self.settings.seed + 1000 * self.current_epoch + self.global_rank)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Move the averaged weights."""
+        self.average.update_parameters(self.network)
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin to score anew."""
+        self.scores.clear()
+
+    def validation_step(self, batch: tuple[str, Sample], _: int) -> None:
+        """Score one photo, whole."""
+        name, sample = batch
+        labelled = read_labelled(sample)
+        channel = 1 if sample.source.who == "dominant" else 0
+        logits = predict_logits(self.average, labelled.image, self.settings.pixels, self.device)
+        void = labelled.known[:, :, channel] == 0
+        self.scores[name].append(float(iou(logits[channel] > 0, labelled.target[:, :, channel] > 0, void)))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean IoU of each data set."""
+        means = {f"val/{name}": fmean(values) for name, values in self.scores.items()}
+        self.log_dict({**means, "val/mean": fmean(means.values())}, sync_dist=True, prog_bar=True)
+
+
+def _as_it_is(item: Any) -> Any:
+    return item

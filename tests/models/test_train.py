@@ -1,0 +1,112 @@
+"""A training run leaves what it says, goes on where it was, and refuses what it cannot do."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("lightning")
+
+from segdata.dataset import Dataset
+from segdata.errors import InputError
+from segdata.models.runs import BEST, LAST, TorchSegmenter, load_run
+from segdata.models.train import CHECKPOINT, train
+from segdata.ops.merge_coco import merge_coco
+from segdata.ops.split import split
+from segdata.pixels import decode_image
+
+SMALL = {"views": 16, "epoch_views": 8, "batch": 4, "side": 64, "pixels": 96 * 96, "init": "none", "workers": 0}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
+    """Real photos of COCO, a fifth of them to validate on."""
+    folder = tmp_path_factory.mktemp("data") / "coco"
+    merge_coco(shared_data / "coco_train/instances.json", images=shared_data / "coco_train/images", out=folder)
+    split(folder, ratios=(70, 10, 20))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two epochs."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    epochs: list[dict[str, float]] = []
+    report = train([data], out, **SMALL, progress=epochs.append)
+    assert report.epochs == len(epochs) == 2
+    assert report.manifest.trained == {str(data): 27}
+    assert report.manifest.validated == {"coco": 4}
+    assert set(report.scores) == {"coco", "mean"}
+    assert 0 <= report.scores["coco"] <= 1
+    return out
+
+
+def _table(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_its_curves_as_a_table_and_a_picture(run: Path) -> None:
+    rows = _table(run)
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert list(rows[0]) == ["epoch", "loss", "val/coco", "val/mean"]
+    assert all(np.isfinite(float(row["loss"])) for row in rows)
+    assert decode_image((run / "curves.png").read_bytes()).shape[1] > 600
+
+
+def test_a_run_leaves_a_network_that_segments_photos(run: Path, data: Path) -> None:
+    network, settings = load_run(run)
+    assert not network.training
+    assert settings.side == 64
+    photo = decode_image((data / next(iter(Dataset(data))).file_name).read_bytes())
+    (probabilities,) = TorchSegmenter(run).probabilities([photo])
+    assert probabilities.shape == (2, *photo.shape[:2])
+    assert 0 <= probabilities.min() < probabilities.max() <= 1
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(run: Path, data: Path, tmp_path: Path) -> None:
+    def fail(row: dict[str, float]) -> None:
+        if row["epoch"] == 2:
+            raise OSError("the power went")
+
+    out = tmp_path / "broken"
+    with pytest.raises(OSError, match="power"):
+        train([data], out, **SMALL, progress=fail)
+    assert (out / CHECKPOINT).exists()
+    train([data], out, **SMALL)
+    assert (out / LAST).read_bytes() == (run / LAST).read_bytes()
+    assert (out / BEST).read_bytes() == (run / BEST).read_bytes()
+    assert _table(out) == _table(run)
+
+
+def test_a_later_stage_starts_from_an_earlier_run(run: Path, data: Path, tmp_path: Path) -> None:
+    still = {**SMALL, "init": str(run), "rate": 1e-12, "views": 8}
+    train([data], tmp_path / "second", **still)
+    before, after = (dict(load_run(each)[0].named_parameters()) for each in (run, tmp_path / "second"))
+    assert all(before[name].allclose(after[name], atol=1e-5) for name in before)
+
+
+def test_a_folder_with_another_run_is_refused(run: Path, data: Path) -> None:
+    with pytest.raises(InputError, match="other settings"):
+        train([data], run, **{**SMALL, "side": 96})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"side": 100}, "100"),
+        ({"views": 0}, "views"),
+        ({"batch": 64}, "batch"),
+        ({"model": "unheard-of"}, "unheard-of"),
+        ({"init": "nowhere"}, "nowhere"),
+    ],
+)
+def test_settings_that_cannot_work_are_named(wrong: dict[str, object], said: str, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=said):
+        train([data], tmp_path / "run", **{**SMALL, **wrong})
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=str(tmp_path)):
+        load_run(tmp_path)
