@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple, cast
 
 from torch import Tensor, nn
@@ -9,6 +10,8 @@ from torch.nn import functional
 
 from segdata.models.backbones import BACKBONES, Backbone
 from segdata.models.layers import ConvBlock
+from segdata.models.losses import point_loss, segmentation_loss
+from segdata.models.network import Batch, LossWeights, Need
 from segdata.models.pointrend import PointHead, refine
 
 
@@ -34,6 +37,8 @@ class ALiSNet(nn.Module):
     the baseline of table 1. K output channels are independent: each has its own sigmoid.
     """
 
+    needs: frozenset[Need] = frozenset()
+
     def __init__(
         self, backbone: Backbone, *, width: int, outputs: int = 1, top_down: bool = False, points: bool = True
     ) -> None:
@@ -51,6 +56,21 @@ class ALiSNet(nn.Module):
         """Give the logits, refined where the network has a point head."""
         logits, features = self.coarse_logits(pixels)
         return logits if self.point_head is None else refine(self.point_head, logits, features)
+
+    def loss(self, batch: Batch, weights: LossWeights) -> Tensor:
+        """Give the cross-entropy of the coarse logits and of drawn points (alisnet.txt 3.1), and the overlap loss."""
+        logits, features = self.coarse_logits(batch.pixels)
+        loss = segmentation_loss(
+            logits, batch.target, batch.known, edge_weight=weights.edge, overlap_weight=weights.overlap
+        )
+        if self.point_head is None:
+            return loss
+        points = batch.target[0, 0].numel() // 64
+        return loss + point_loss(self.point_head, logits, features, batch.target, batch.known, points=points)
+
+    def pretrained_parameters(self) -> Iterable[nn.Parameter]:
+        """Give the parameters of the backbone."""
+        return self.backbone.parameters()
 
     def coarse_logits(self, pixels: Tensor) -> SemanticOutput:
         """Give the logits at stride 4, with the features for points."""

@@ -171,6 +171,7 @@ def _train(
     _refuse_other(run / MANIFEST, encode(manifest))
     write_file(run / SETTINGS, encode(settings))
     write_file(run / MANIFEST, encode(manifest))
+    torch.manual_seed(settings.seed)
     network = initial_network(settings)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     training = Training(network, settings, samples, validation, workers=workers)
@@ -222,7 +223,6 @@ def _fit(training: Training, keep: KeepBest, run: Path, *, device: str) -> None:
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it advertises, and tells what it found no GPU on
     settings, validates = training.settings, bool(training.validation)
-    lightning.seed_everything(settings.seed, verbose=False)
     gpu = torch.cuda.is_available() and device != "cpu"
     precision = {"auto": "16-mixed" if gpu else "32-true", "32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}
     checkpoint = run / CHECKPOINT

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from segdata.models.alisnet import ALiSNet
-from segdata.models.losses import point_loss, segmentation_loss
+from segdata.models.network import Batch, LossWeights
 from segdata.models.runs import predict_logits
 from segdata.models.settings import TrainSettings
 from segdata.models.training_data import Sample, Views, read_labelled
@@ -48,16 +48,18 @@ class Training(lightning.LightningModule):
         self.scores: dict[str, list[float]] = defaultdict(list)
 
     def configure_optimizers(self) -> Any:
-        """Give AdamW with a linear warm-up and a cosine to nothing; the backbone learns more slowly."""
+        """Give AdamW with a linear warm-up and a cosine to nothing; what is pretrained learns more slowly."""
         settings = self.settings
-        backbone = list(self.network.backbone.parameters())
-        apart = set(map(id, backbone))
+        pretrained = list(self.network.pretrained_parameters())
+        apart = set(map(id, pretrained))
         others = [each for each in self.network.parameters() if id(each) not in apart]
         rates = [settings.rate * settings.backbone_rate, settings.rate]
         optimizer = torch.optim.AdamW(
-            [{"params": backbone, "lr": rates[0]}, {"params": others, "lr": rates[1]}], weight_decay=settings.decay
+            [{"params": pretrained, "lr": rates[0]}, {"params": others, "lr": rates[1]}], weight_decay=settings.decay
         )
-        steps = max(int(self.trainer.estimated_stepping_batches), 2)
+        # Not the trainer's own estimate, for which it would load the views of the first epoch, also of a resumed run.
+        batches = settings.epoch_views // (settings.batch * self.trainer.world_size)
+        steps = max(batches * int(self.trainer.max_epochs or 1), 2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, max_lr=rates, total_steps=steps, pct_start=0.05, div_factor=20, final_div_factor=50
         )
@@ -92,16 +94,10 @@ class Training(lightning.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
         """Give the loss of one batch of views."""
         settings = self.settings
-        pixels = batch[0].float().contiguous(memory_format=torch.channels_last)
-        target, known = batch[1].float() / 255, batch[2].float()
-        logits, features = self.network.coarse_logits(pixels)
-        loss = segmentation_loss(
-            logits, target, known, edge_weight=settings.edge_weight, overlap_weight=settings.overlap_weight
+        views = Batch(
+            batch[0].float().contiguous(memory_format=torch.channels_last), batch[1].float() / 255, batch[2].float()
         )
-        if self.network.point_head is not None:
-            loss = loss + point_loss(
-                self.network.point_head, logits, features, target, known, points=target[0, 0].numel() // 64
-            )
+        loss = self.network.loss(views, LossWeights(settings.edge_weight, settings.overlap_weight))
         self.log("loss", loss, prog_bar=True)
         return loss
 
