@@ -16,7 +16,9 @@ STEEP, MIDDLE = 0.1, 70
 """A pixel's logit is STEEP times what red is above green, less MIDDLE."""
 
 
-def red_model(path: Path, *, name: str = "red", pixels: int = PIXELS, threshold: float = 0.5, channels: int = 2) -> Path:
+def red_model(
+    path: Path, *, name: str = "red", pixels: int = PIXELS, threshold: float = 0.5, channels: int = 2
+) -> Path:
     """Write it, as a file of the format that export-model writes: logits on a grid of half the size."""
     onnx = pytest.importorskip("onnx")
     make, kinds = onnx.helper.make_node, onnx.TensorProto

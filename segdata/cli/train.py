@@ -42,6 +42,9 @@ def train(
     patience: Annotated[
         int | None, typer.Option(min=1, help="End after so many epochs without a better score.")
     ] = None,
+    freeze_norms: Annotated[
+        bool, typer.Option("--freeze-norms", help="Leave batch normalisation as it is, as for few photos.")
+    ] = False,
     seed: Seed = 0,
     precision: Annotated[Precision, typer.Option(help="auto: mixed 16 bits on a GPU, 32 elsewhere.")] = "auto",
     device: Annotated[str, typer.Option(metavar="auto|cpu|gpu|N", help="Where to train; N: so many GPUs.")] = "auto",
@@ -77,6 +80,7 @@ def train(
         batch=batch,
         rate=rate,
         patience=patience,
+        freeze_norms=freeze_norms,
         seed=seed,
         precision=precision,
         device=device,

@@ -127,7 +127,8 @@ def change_texture(rng: np.random.Generator, image: Image, ranges: Ranges = RCRN
         x = cv2.GaussianBlur(x, (kernel, kernel), 0)
     if rng.random() < chance / 2:
         x = x + ranges.noise * rng.standard_normal(x.shape, np.float32)
-    return np.clip(x, 0, 255).astype(np.uint8)
+    changed: Image = np.clip(x, 0, 255).astype(np.uint8)
+    return changed
 
 
 def _luminance(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

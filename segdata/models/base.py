@@ -20,12 +20,16 @@ class Segmenter(Protocol):
     """Segments persons. An object is for one process and one thread, and keeps nothing from one photo to the next.
 
     `name` is what it is called in outputs, `who` the meaning of each channel it gives, the default first, and
-    `threshold` the probability from which on a pixel is a person's.
+    `threshold` the probability from which on a pixel is a person's. `pixels` is the number of pixels that photos are
+    brought to, in their own aspect, or None for a model that always sees them at one size. `sha256` tells a model from
+    any other; None where its weights never change.
     """
 
     name: str
     who: tuple[Who, ...]
     threshold: float
+    pixels: int | None
+    sha256: str | None
 
     def probabilities(self, images: Sequence[Image]) -> list[Probabilities]:
         """Give float32 (K, H, W) in [0, 1] for each upright uint8 (H, W, 3) RGB photo, at its own size."""

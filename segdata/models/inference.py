@@ -39,12 +39,11 @@ def segment(
     """
     predict = predictor(model, who, flips=flips, together=max(len(images), 1))
     maps = predict(images)
-    pixels: int | None = getattr(model, "pixels", None)
     for place, image in enumerate(images):
         if refine:
             maps[place] = refine_small(predict, image, maps[place], threshold=threshold, everyone=who == "all")
-        if tiles and pixels is not None:
-            maps[place] = refine_contour(predict, image, maps[place], threshold=threshold, pixels=pixels)
+        if tiles and model.pixels is not None:
+            maps[place] = refine_contour(predict, image, maps[place], threshold=threshold, pixels=model.pixels)
     return maps
 
 

@@ -17,6 +17,8 @@ class _Mediapipe:
     name: str
     who: tuple[Who, ...]
     threshold = 0.5
+    pixels = None
+    sha256 = None
 
     def __init__(self, model: Callable[[Image], Probabilities]) -> None:
         self._model = model

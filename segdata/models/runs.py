@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +15,13 @@ from torch import nn
 from segdata.errors import InputError
 from segdata.files import write_file
 from segdata.models.networks import build_network
-from segdata.models.settings import TrainSettings
+from segdata.models.settings import SETTINGS, TrainSettings
 from segdata.models.shapes import enlarge, fit, network_shape
 from segdata.sample import encode
 
 if TYPE_CHECKING:
     from segdata.models.base import Image, Probabilities, Who
 
-SETTINGS = "settings.json"
-MANIFEST = "manifest.json"
 BEST = "best.safetensors"
 LAST = "last.safetensors"
 WHO: tuple[Who, ...] = ("all", "dominant")
@@ -88,6 +87,8 @@ class TorchSegmenter:
         if threads is not None:
             torch.set_num_threads(threads)
         self.network, self.settings = load_run(path)
+        self.pixels = self.settings.pixels
+        self.sha256 = hashlib.sha256((Path(path) / BEST).read_bytes()).hexdigest()
         self.name = f"{self.settings.model} of {Path(path).name}"
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network.to(self.device)

@@ -7,6 +7,9 @@ import msgspec
 from segdata.choices import Precision, Whose
 from segdata.errors import InputError
 
+SETTINGS = "settings.json"
+MANIFEST = "manifest.json"
+
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A data set to train on.
@@ -48,6 +51,7 @@ class TrainSettings(msgspec.Struct, frozen=True):
     pasted: float = 0.25
     average: float = 0.995
     patience: int | None = None
+    freeze_norms: bool = False
     seed: int = 0
     precision: Precision = "auto"
 

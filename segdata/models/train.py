@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import msgspec
 
 from segdata.choices import Precision
 from segdata.errors import InputError
 from segdata.files import held, write_file
-from segdata.models.settings import Manifest, Source, TrainSettings
+from segdata.models.settings import MANIFEST, SETTINGS, Manifest, Source, TrainSettings
 from segdata.sample import encode
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def train(
     pasted: float = 0.25,
     average: float = 0.995,
     patience: int | None = None,
+    freeze_norms: bool = False,
     seed: int = 0,
     precision: Precision = "auto",
     device: str = "auto",
@@ -78,7 +80,10 @@ def train(
     model : name of a network in `NETWORKS`.
     network : options of the network's builder, such as ``{"backbone": "mobilenet-v2"}``.
     init : ``imagenet`` starts from a backbone trained on ImageNet, ``none`` from nothing, ``bundled`` from the model
-        that comes with segdata, else the folder of a run or a .safetensors file.
+        that comes with segdata, else the folder of a run, a .safetensors file or an exported .onnx file.
+    freeze_norms : leaves the statistics of batch normalisation as they are, as suits few photos. An exported file,
+        ``bundled`` among them, has them folded away: training from it freezes them in any case, and so does training
+        from a run that was frozen.
     views : how many randomly framed and changed views of photos are seen, `epoch_views` an epoch, `batch` at once,
         each of about `side` squared pixels.
     pixels : the size at which the model sees whole photos once it is trained.
@@ -114,6 +119,7 @@ def train(
         pasted=pasted,
         average=average,
         patience=patience,
+        freeze_norms=freeze_norms or _is_frozen(init),
         seed=seed,
         precision=precision,
     )
@@ -122,6 +128,14 @@ def train(
     run.mkdir(parents=True, exist_ok=True)
     with held(run):
         return _train(settings, run, device=device, workers=workers, progress=progress)
+
+
+def _is_frozen(init: str) -> bool:
+    """Tell whether weights come without the statistics of batch normalisation."""
+    if init == "bundled" or init.endswith(".onnx"):
+        return True
+    before = Path(init) / SETTINGS
+    return before.is_file() and msgspec.json.decode(before.read_bytes(), type=TrainSettings).freeze_norms
 
 
 def _check(settings: TrainSettings) -> None:
@@ -153,7 +167,6 @@ def _train(
         raise InputError(
             f"training needs {error.name}, which is not installed", "pip install 'segdata[train]'"
         ) from error
-    from segdata.models.runs import MANIFEST, SETTINGS  # noqa: PLC0415
     from segdata.models.training_data import manifest_hash, read_samples  # noqa: PLC0415
 
     samples = [sample for source in settings.data for sample in read_samples(source, "train")]
@@ -201,18 +214,19 @@ def initial_network(settings: TrainSettings) -> ALiSNet:
     """Give the network that a run starts from."""
     from segdata.models.networks import build_network  # noqa: PLC0415
     from segdata.models.pretrained import load_imagenet_weights  # noqa: PLC0415
+    from segdata.models.registry import BUNDLED  # noqa: PLC0415
+    from segdata.models.reopen import load_exported  # noqa: PLC0415
     from segdata.models.runs import BEST, load_weights  # noqa: PLC0415
 
     network = build_network(settings.model, settings.network)
     if settings.init == "imagenet":
         load_imagenet_weights(network.backbone.name, network.backbone)
-    elif settings.init == "bundled":
-        from segdata.models.registry import BUNDLED_WEIGHTS  # noqa: PLC0415
-
-        load_weights(network, BUNDLED_WEIGHTS)
     elif settings.init != "none":
-        path = Path(settings.init)
-        load_weights(network, path / BEST if path.is_dir() else path)
+        path = BUNDLED if settings.init == "bundled" else Path(settings.init)
+        if path.suffix == ".onnx":
+            load_exported(network, path)
+        else:
+            load_weights(network, path / BEST if path.is_dir() else path)
     return network
 
 
@@ -248,6 +262,11 @@ def _fit(training: Training, keep: KeepBest, run: Path, *, device: str) -> None:
         enable_progress_bar=keep.progress is not None and sys.stderr.isatty(),
         enable_model_summary=False,
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the trainer about itself, and of its use of torch
-        trainer.fit(training, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # a process that is forked while OpenCV has threads waits for them for ever
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the trainer about itself, and of its use of torch
+            trainer.fit(training, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
+    finally:
+        cv2.setNumThreads(threads)

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from segdata.models.alisnet import ALiSNet
 from segdata.models.network import Batch, LossWeights
+from segdata.models.reopen import freeze_norms
 from segdata.models.runs import predict_logits
 from segdata.models.settings import TrainSettings
 from segdata.models.training_data import Sample, Views, read_labelled
@@ -38,14 +39,21 @@ class Training(lightning.LightningModule):
         workers: int,
     ) -> None:
         super().__init__()
+        self.settings = settings
         self.network = network
         average = get_ema_multi_avg_fn(settings.average)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(network, multi_avg_fn=average, use_buffers=True).requires_grad_(False)
-        self.settings = settings
         self.samples = samples
         self.validation = validation
         self.workers = workers
         self.scores: dict[str, list[float]] = defaultdict(list)
+
+    def train(self, mode: bool = True) -> Training:
+        """Switch to training or to prediction; frozen batch normalisations stay as they predict."""
+        super().train(mode)
+        if self.settings.freeze_norms:
+            freeze_norms(self)
+        return self
 
     def configure_optimizers(self) -> Any:
         """Give AdamW with a linear warm-up and a cosine to nothing; what is pretrained learns more slowly."""

@@ -87,7 +87,7 @@ def annotate(
         raise InputError(f"a batch of {batch} photos is none", "give 1 or more")
     opened = open_model(model)
     chosen = _choose(opened, who, threshold)
-    settings = Settings(opened.name, _hash_of(opened), *chosen, probabilities, copy_photos, flips, refine, tiles)
+    settings = Settings(opened.name, opened.sha256, *chosen, probabilities, copy_photos, flips, refine, tiles)
     _models.kept = (model, settings.sha256, opened)
     work = Annotate(model, str(root), str(out), settings)
 
@@ -122,11 +122,6 @@ def _choose(model: Segmenter, who: Who | None, threshold: float | None) -> tuple
     return who or model.who[0], float(chosen)
 
 
-def _hash_of(model: Segmenter) -> str | None:
-    """Give the SHA-256 of a model that comes as a file; one that comes with a package has none."""
-    return getattr(model, "sha256", None)
-
-
 class _Models(threading.local):
     """The model that this thread works with: its name and hash, and the model."""
 
@@ -140,7 +135,7 @@ def _kept_model(name: str, settings: Settings) -> Segmenter:
     """Give the model of a run, opened on first use; raises `InputError` where its file has been replaced meanwhile."""
     if _models.kept is None or _models.kept[:2] != (name, settings.sha256):
         opened = open_model(name)
-        if _hash_of(opened) != settings.sha256:
+        if opened.sha256 != settings.sha256:
             raise InputError(f"the model {name} was changed while it was used", "run the same command again")
         _models.kept = (name, settings.sha256, opened)
     return _models.kept[2]
