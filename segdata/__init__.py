@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from segdata.errors import InputError, SampleError, SegdataError, StorageError
     from segdata.masks import mask_to_rle, merge_rles, polygons_to_rle, rle_to_mask, segmentation_to_rle
     from segdata.models.base import Segmenter
+    from segdata.models.export import Export, export_model
     from segdata.models.registry import open_model
     from segdata.ops.annotate import annotate
     from segdata.ops.benchmark_model import Benchmark, benchmark_model
@@ -51,6 +52,7 @@ _HOMES = {
     "segdata.errors": "InputError SampleError SegdataError StorageError",
     "segdata.masks": "mask_to_rle merge_rles polygons_to_rle rle_to_mask segmentation_to_rle",
     "segdata.models.base": "Segmenter",
+    "segdata.models.export": "Export export_model",
     "segdata.models.registry": "open_model",
     "segdata.ops.annotate": "annotate",
     "segdata.ops.benchmark_model": "Benchmark benchmark_model",
@@ -85,6 +87,7 @@ __all__ = [
     "Dataset",
     "Engine",
     "Evaluation",
+    "Export",
     "Inline",
     "InputError",
     "Outcome",
@@ -119,6 +122,7 @@ __all__ = [
     "edges",
     "encode_png",
     "evaluate",
+    "export_model",
     "face_from_keypoints",
     "face_ratio",
     "frame_map",

@@ -17,6 +17,7 @@ from segdata.cli.crop import crop
 from segdata.cli.demo import demo
 from segdata.cli.edges import edges
 from segdata.cli.evaluate import evaluate
+from segdata.cli.export_model import export_model
 from segdata.cli.grade_domains import grade_domains
 from segdata.cli.merge_coco import merge_coco
 from segdata.cli.merge_parts import merge_parts
@@ -46,6 +47,7 @@ COMMANDS = (
     grade_domains,
     split,
     train,
+    export_model,
     annotate,
     evaluate,
     models,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class PointHead(nn.Module):
@@ -16,14 +18,14 @@ class PointHead(nn.Module):
     def __init__(self, inputs: int, outputs: int, *, width: int = 64, depth: int = 3) -> None:
         super().__init__()
         widths = [inputs] + [width] * depth
-        self.layers = nn.ModuleList([nn.Conv1d(before + outputs, after, 1) for before, after in zip(widths, widths[1:])])
+        self.layers = nn.ModuleList([nn.Conv1d(before + outputs, after, 1) for before, after in pairwise(widths)])
         self.predict = nn.Conv1d(width + outputs, outputs, 1)
 
     def forward(self, features: Tensor, coarse: Tensor) -> Tensor:
         """Give the refined logits."""
         x = features
         for layer in self.layers:
-            x = F.relu(layer(torch.cat([x, coarse], dim=1)))
+            x = functional.relu(layer(torch.cat([x, coarse], dim=1)))
         refined: Tensor = self.predict(torch.cat([x, coarse], dim=1))
         return refined
 
@@ -39,9 +41,9 @@ def refine(head: PointHead, logits: Tensor, features: list[Tensor], *, steps: in
     certainty = logits.abs().amin(dim=1).flatten(1)
     cells: Tensor | None = None
     for step in range(1, steps + 1):
-        chosen = certainty.topk(torch.sym_min(points // 4, certainty.shape[1]), largest=False, sorted=False).indices
+        chosen = certainty.topk(_at_most(points // 4, certainty.shape[1]), largest=False, sorted=False).indices
         rows, columns = _quarters(chosen if cells is None else cells.gather(1, chosen), logits.shape[3])
-        logits = F.interpolate(logits, scale_factor=2.0, mode="bilinear", align_corners=False)
+        logits = functional.interpolate(logits, scale_factor=2.0, mode="bilinear", align_corners=False)
         count, outputs, height, width = logits.shape
         cells = rows * width + columns
         index = cells.unsqueeze(1).expand(-1, outputs, -1)
@@ -51,6 +53,11 @@ def refine(head: PointHead, logits: Tensor, features: list[Tensor], *, steps: in
         logits = flat.scatter(2, index, refined).view(count, outputs, height, width)
         certainty = refined.abs().amin(dim=1)
     return logits
+
+
+def _at_most(wanted: int, there: int) -> int:
+    least: int = torch.sym_min(wanted, there)  # type: ignore[no-untyped-call] - of sizes that an export leaves free
+    return least
 
 
 def _quarters(cells: Tensor, width: int) -> tuple[Tensor, Tensor]:
@@ -108,7 +115,7 @@ def sample_features(features: list[Tensor], places: Tensor) -> Tensor:
 def sample(values: Tensor, places: Tensor) -> Tensor:
     """Sample one (N, C, H, W) map bilinearly at (N, P, 2) places, as x and y in [0, 1]: (N, C, P)."""
     grid = (2 * places - 1).unsqueeze(2)
-    return F.grid_sample(values, grid, mode="bilinear", padding_mode="border", align_corners=False).squeeze(3)
+    return functional.grid_sample(values, grid, mode="bilinear", padding_mode="border", align_corners=False).squeeze(3)
 
 
 @torch.no_grad()

@@ -117,7 +117,7 @@ def _normalised_pixels(graph: Any) -> _Normalised | None:
     moved = {"image"}
     pixels = ""
     for node in graph.node:
-        if node.input and node.input[0] in moved or (node.op_type == "Concat" and moved.issuperset(node.input)):
+        if (node.input and node.input[0] in moved) or (node.op_type == "Concat" and moved.issuperset(node.input)):
             if node.op_type == "Sub":
                 mean = numpy_helper.to_array(values[node.input[1]])
                 whole = mean.size == 1 and float(mean.item()).is_integer()

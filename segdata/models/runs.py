@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 BEST = "best.safetensors"
 LAST = "last.safetensors"
-WHO: tuple[Who, ...] = ("all", "dominant")
-"""What the channels of every network trained here mean."""
+WHO: tuple[Who, ...] = ("dominant", "all")
+"""What the channels of every network trained here mean; a photo is mostly of one person, who comes first."""
 
 
 def load_run(path: str | Path) -> tuple[nn.Module, TrainSettings]:

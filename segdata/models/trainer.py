@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from segdata.models.alisnet import ALiSNet
 from segdata.models.network import Batch, LossWeights
 from segdata.models.reopen import freeze_norms
-from segdata.models.runs import predict_logits
+from segdata.models.runs import WHO, predict_logits
 from segdata.models.settings import TrainSettings
 from segdata.models.training_data import Sample, Views, read_labelled
 from segdata.quality.overlap import iou
@@ -125,7 +125,7 @@ class Training(lightning.LightningModule):
         """Score one photo, whole."""
         name, sample = batch
         labelled = read_labelled(sample)
-        channel = 1 if sample.source.who == "dominant" else 0
+        channel = WHO.index("dominant" if sample.source.who == "dominant" else "all")
         logits = predict_logits(self.average, labelled.image, self.settings.pixels, self.device)
         void = labelled.known[:, :, channel] == 0
         self.scores[name].append(float(iou(logits[channel] > 0, labelled.target[:, :, channel] > 0, void)))

@@ -1,6 +1,6 @@
-"""What a network is trained on: views of photos out of several data sets, with a mask of everyone and of the main one.
+"""What a network is trained on: views of photos out of several data sets, and whom they show.
 
-A view's target has two channels: everyone, and the dominant person alone. Data sets know more or less of that, which
+A view's target has two channels: the dominant person alone, and everyone. Data sets know more or less of that, which
 `Source.who` tells; what a data set does not know is void and is not learnt from.
 """
 
@@ -97,7 +97,7 @@ def read_labelled(sample: Sample) -> Labelled:
     target = np.repeat((mask * np.uint8(255))[:, :, None], 2, axis=2)
     if sample.source.who == "dominant":
         if sample.lacks_others:
-            known[~mask, 0] = 0
+            known[~mask, 1] = 0
     elif sample.source.who == "everyone":
         _largest_part(mask, target, known)
     elif sample.source.who == "persons":
@@ -114,24 +114,24 @@ def _largest_part(mask: Mask, target: npt.NDArray[np.uint8], known: npt.NDArray[
     first, second = np.sort(np.append(areas, 0))[::-1][:2]
     largest = parts == 1 + int(areas.argmax())
     void = mask if second > _AMBIGUOUS * first else mask & ~largest
-    target[:, :, 1] = np.where(largest, np.uint8(255), np.uint8(0))
-    known[void, 1] = 0
+    target[:, :, 0] = np.where(largest, np.uint8(255), np.uint8(0))
+    known[void, 0] = 0
 
 
 def _dominant(row: Row, target: npt.NDArray[np.uint8], known: npt.NDArray[np.uint8]) -> None:
-    """Leave the largest person alone in the second channel; those who are nearly as large are void."""
+    """Leave the largest person alone in the first channel; those who are nearly as large are void."""
     persons = [msgspec.convert(each, Person) for each in row.get("persons") or []]
     masks = sorted(
         (rle_to_mask(each.rle) for each in persons if each.rle is not None and not each.crowd),
         key=lambda mask: -int(mask.sum()),
     )
     if not masks:
-        known[target[:, :, 1] > 0, 1] = 0
+        known[target[:, :, 1] > 0, 0] = 0
         return
-    target[~masks[0], 1] = 0
+    target[~masks[0], 0] = 0
     for other in masks[1:]:
         if other.sum() > _AMBIGUOUS * masks[0].sum():
-            known[other, 1] = 0
+            known[other, 0] = 0
 
 
 class View(NamedTuple):
@@ -190,8 +190,8 @@ class Views(TorchDataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         return view._replace(image=change_texture(rng, view.image))
 
     def _framed(self, rng: np.random.Generator, labelled: Labelled, size: tuple[int, int]) -> View:
-        shown = labelled.target[:, :, 1] & labelled.known[:, :, 1]
-        box = cv2.boundingRect(shown) if shown.any() else cv2.boundingRect(labelled.target[:, :, 0])
+        shown = labelled.target[:, :, 0] & labelled.known[:, :, 0]
+        box = cv2.boundingRect(shown) if shown.any() else cv2.boundingRect(labelled.target[:, :, 1])
         matrix = frame_matrix(rng, labelled.image.shape[:2], box if box[2] else None, size)
         labels = warp(
             np.concatenate([labelled.target, labelled.known], axis=2), matrix, size, border=cv2.BORDER_CONSTANT
@@ -203,18 +203,18 @@ class Views(TorchDataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         """Paste the main person of another sample over a view, with the labels that follow."""
         chosen = self.samples[self.cut[int(rng.integers(len(self.cut)))]]
         guest = self._framed(rng, read_labelled(chosen), view.image.shape[:2])
-        alpha = guest.target[:, :, 1] & guest.known[:, :, 1]
-        before = view.target[:, :, 1] & view.known[:, :, 1]
+        alpha = guest.target[:, :, 0] & guest.known[:, :, 0]
+        before = view.target[:, :, 0] & view.known[:, :, 0]
         if alpha.any() and (alpha > 127).mean() < 0.5:
             target, known = view.target.copy(), view.known.copy()
             covered = alpha > 127
-            target[:, :, 0] = np.maximum(target[:, :, 0], alpha)
+            target[:, :, 1] = np.maximum(target[:, :, 1], alpha)
             known[covered] = 255
             larger = covered.sum() / max((before > 127).sum(), 1)
-            target[:, :, 1] = alpha if larger > 1 else np.minimum(target[:, :, 1], 255 - alpha)
+            target[:, :, 0] = alpha if larger > 1 else np.minimum(target[:, :, 0], 255 - alpha)
             if larger > 1:
-                known[:, :, 1] = 255
+                known[:, :, 0] |= known[:, :, 1]
             if _AMBIGUOUS < larger < 1 / _AMBIGUOUS:
-                known[:, :, 1] = np.where((target[:, :, 0] > 127), np.uint8(0), known[:, :, 1])
+                known[:, :, 0] = np.where((target[:, :, 1] > 127), np.uint8(0), known[:, :, 0])
             return View(paste(view.image, guest.image, alpha), target, known)
         return view

@@ -57,8 +57,8 @@ def test_everyone_and_the_largest_person_are_told_apart(tmp_path: Path) -> None:
     large, small = masks = _masks(20, 8)
     (sample,) = read_samples(Source(str(_data(tmp_path / "d", masks))), "train")
     _, target, known = read_labelled(sample)
-    np.testing.assert_array_equal(target[:, :, 0] > 0, large | small)
-    np.testing.assert_array_equal(target[:, :, 1] > 0, large)
+    np.testing.assert_array_equal(target[:, :, 1] > 0, large | small)
+    np.testing.assert_array_equal(target[:, :, 0] > 0, large)
     assert known.all()
 
 
@@ -66,25 +66,25 @@ def test_of_two_persons_of_a_size_neither_is_known_to_be_the_main_one(tmp_path: 
     large, other = masks = _masks(20, 18)
     (sample,) = read_samples(Source(str(_data(tmp_path / "d", masks))), "train")
     _, target, known = read_labelled(sample)
-    np.testing.assert_array_equal(target[:, :, 1] > 0, large)
-    np.testing.assert_array_equal(known[:, :, 1] == 0, other)
-    assert known[:, :, 0].all()
+    np.testing.assert_array_equal(target[:, :, 0] > 0, large)
+    np.testing.assert_array_equal(known[:, :, 0] == 0, other)
+    assert known[:, :, 1].all()
 
 
 def test_without_instances_the_largest_part_stands_for_the_main_person(tmp_path: Path) -> None:
     large, small = masks = _masks(20, 8)
     (sample,) = read_samples(Source(str(_data(tmp_path / "d", masks)), who="everyone"), "train")
     _, target, known = read_labelled(sample)
-    np.testing.assert_array_equal(target[:, :, 1] > 0, large)
-    np.testing.assert_array_equal(known[:, :, 1] == 0, small)
-    assert known[:, :, 0].all()
+    np.testing.assert_array_equal(target[:, :, 0] > 0, large)
+    np.testing.assert_array_equal(known[:, :, 0] == 0, small)
+    assert known[:, :, 1].all()
 
 
 def test_without_instances_parts_of_a_size_leave_the_main_person_unknown(tmp_path: Path) -> None:
     large, other = masks = _masks(20, 18)
     (sample,) = read_samples(Source(str(_data(tmp_path / "d", masks)), who="everyone"), "train")
     _, _, known = read_labelled(sample)
-    np.testing.assert_array_equal(known[:, :, 1] == 0, large | other)
+    np.testing.assert_array_equal(known[:, :, 0] == 0, large | other)
 
 
 def test_persons_whom_a_mask_leaves_out_are_not_learnt_as_background(tmp_path: Path) -> None:
@@ -93,14 +93,14 @@ def test_persons_whom_a_mask_leaves_out_are_not_learnt_as_background(tmp_path: P
     source = Source(str(data), who="dominant", others=str(tmp_path / "others.txt"))
     alone, among_others = (read_labelled(sample) for sample in read_samples(source, "train"))
     assert alone.known.all()
-    np.testing.assert_array_equal(among_others.known[:, :, 0] > 0, among_others.target[:, :, 0] > 0)
-    assert among_others.known[:, :, 1].all()
+    np.testing.assert_array_equal(among_others.known[:, :, 1] > 0, among_others.target[:, :, 1] > 0)
+    assert among_others.known[:, :, 0].all()
 
 
 def test_a_mask_of_the_dominant_person_is_both(tmp_path: Path) -> None:
     (sample,) = read_samples(Source(str(_data(tmp_path / "d", _masks(20, 8))), who="dominant"), "train")
     _, target, known = read_labelled(sample)
-    np.testing.assert_array_equal(target[:, :, 0], target[:, :, 1])
+    np.testing.assert_array_equal(target[:, :, 1], target[:, :, 0])
     assert known.all()
 
 
@@ -110,7 +110,7 @@ def test_void_pixels_are_not_learnt_from(tmp_path: Path) -> None:
     data = _data(tmp_path / "d", _masks(20), void=void)
     (sample,) = read_samples(Source(str(data), void=255), "train")
     _, target, known = read_labelled(sample)
-    np.testing.assert_array_equal(known[:, :, 0] == 0, void)
+    np.testing.assert_array_equal(known[:, :, 1] == 0, void)
     assert target.max() == 255
 
 
@@ -153,7 +153,7 @@ def test_a_guest_that_is_pasted_in_is_in_the_target(tmp_path: Path) -> None:
     samples = read_samples(Source(str(_data(tmp_path / "d", _masks(14), splits="ttt"))), "train")
     plain = Views(samples, 96, first=0, count=40, batch=40, seed=1, pasted=0.0)
     pasted = Views(samples, 96, first=0, count=40, batch=40, seed=1, pasted=1.0)
-    more = [float((b[1][0] > 127).sum() - (a[1][0] > 127).sum()) for a, b in zip(plain, pasted, strict=False)]
+    more = [float((b[1][1] > 127).sum() - (a[1][1] > 127).sum()) for a, b in zip(plain, pasted, strict=False)]
     assert sum(each > 0 for each in more) > 10
     assert min(more) >= 0
 
@@ -162,7 +162,7 @@ def test_real_photos_give_views_that_hold_persons(tmp_path: Path, shared_data: P
     merge_coco(shared_data / "coco_train/instances.json", images=shared_data / "coco_train/images", out=tmp_path / "d")
     samples = read_samples(Source(str(tmp_path / "d")), "train")
     views = Views(samples, 128, first=0, count=60, batch=20, seed=0, pasted=0.25)
-    shares = [float((target[0] > 127).float().mean()) for _, target, _ in (views[index] for index in range(60))]
+    shares = [float((target[1] > 127).float().mean()) for _, target, _ in (views[index] for index in range(60))]
     assert np.mean(np.array(shares) > 0.02) > 0.7
     assert 0.05 < np.mean(shares) < 0.6
 
