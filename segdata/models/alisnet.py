@@ -34,13 +34,21 @@ class ALiSNet(nn.Module):
     grids of twice and four times the resolution (s = 1); without, s is 4.
 
     With `top_down`, a feature pyramid network (Lin et al., 2017) mixes each level with the one above it first, as in
-    the baseline of table 1. K output channels are independent: each has its own sigmoid.
+    the baseline of table 1. With `context`, which the paper does not have, the mean of the coarsest features over the
+    photo is added to each of their places. K output channels are independent: each has its own sigmoid.
     """
 
     needs: frozenset[Need] = frozenset()
 
     def __init__(
-        self, backbone: Backbone, *, width: int, outputs: int = 1, top_down: bool = False, points: bool = True
+        self,
+        backbone: Backbone,
+        *,
+        width: int,
+        outputs: int,
+        top_down: bool = False,
+        points: bool = True,
+        context: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -49,6 +57,7 @@ class ALiSNet(nn.Module):
         self.branches = nn.ModuleList(
             [nn.Sequential(*(ConvBlock(width, width) for _ in range(max(level, 1)))) for level in range(4)]
         )
+        self.context = nn.Conv2d(backbone.channels[-1], width, 1) if context else None
         self.coarse = nn.Conv2d(width, outputs, 1)
         self.point_head = PointHead(sum(backbone.channels[:2]), outputs) if points else None
 
@@ -76,6 +85,8 @@ class ALiSNet(nn.Module):
         """Give the logits at stride 4, with the features for points."""
         features = self.backbone(pixels)
         levels = [lateral(x) for lateral, x in zip(self.laterals, features[1:], strict=True)]
+        if self.context is not None:
+            levels[-1] = levels[-1] + self.context(features[-1].mean((2, 3), keepdim=True))
         if self.smooth is not None:
             for level in reversed(range(3)):
                 levels[level] = levels[level] + _enlarge(levels[level + 1], levels[level])
@@ -106,9 +117,10 @@ def alisnet(
     outputs: int = 2,
     top_down: bool = False,
     points: bool = True,
+    context: bool = False,
 ) -> ALiSNet:
     """Give the paper's network, or with other options a row of its tables 1, 3 and 4.
 
     The default has 3.26 million parameters, of which the point head has 11 thousand.
     """
-    return ALiSNet(BACKBONES[backbone](), width=width, outputs=outputs, top_down=top_down, points=points)
+    return ALiSNet(BACKBONES[backbone](), width=width, outputs=outputs, top_down=top_down, points=points, context=context)

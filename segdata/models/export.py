@@ -107,6 +107,11 @@ def export_model(
     if not isinstance(network, ALiSNet):
         raise InputError(f"the network of {run} is fed more than photos", "export a run of alisnet")
     calibration, comparison = _choose(_readers(photos, settings), seed)
+    if format == "executorch":
+        from segdata.models.executorch_program import program_shape  # noqa: PLC0415
+
+        shape = program_shape(settings.pixels)  # which it takes alone: other photos would be seen squeezed by it alone
+        comparison = [partial(_in_shape, read, shape) for read in comparison]
     facts = ModelFacts(name or out.stem, WHO[: network.coarse.out_channels], settings.pixels, threshold, licence)
     part = part_of(out)
     order = _Order(network, settings, facts, calibration, progress)
@@ -246,6 +251,10 @@ def _readers(photos: str | Path | None, settings: TrainSettings) -> list[tuple[b
 
 def _read(path: Path) -> Image:
     return decode_image(read_file(path), str(path))
+
+
+def _in_shape(read: _Read, shape: tuple[int, int]) -> Image:
+    return fit(read(), shape)
 
 
 def _choose(found: list[tuple[bool, _Read]], seed: int) -> tuple[list[_Read], list[_Read]]:

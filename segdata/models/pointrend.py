@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,8 @@ from torch.nn import functional
 class PointHead(nn.Module):
     """A perceptron with shared weights over points: coarse logits and fine features to refined logits.
 
-    The coarse logits enter each of its layers. From (N, inputs, P) and (N, outputs, P) to (N, outputs, P).
+    The coarse logits enter each of its layers. From (N, inputs, P) and (N, outputs, P) to (N, outputs, P). What it gives
+    is added to the coarse logits, and nothing before it is trained: so refined masks begin as good as coarse ones.
     """
 
     def __init__(self, inputs: int, outputs: int, *, width: int = 64, depth: int = 3) -> None:
@@ -20,14 +22,16 @@ class PointHead(nn.Module):
         widths = [inputs] + [width] * depth
         self.layers = nn.ModuleList([nn.Conv1d(before + outputs, after, 1) for before, after in pairwise(widths)])
         self.predict = nn.Conv1d(width + outputs, outputs, 1)
+        nn.init.zeros_(self.predict.weight)
+        nn.init.zeros_(cast("Tensor", self.predict.bias))
 
     def forward(self, features: Tensor, coarse: Tensor) -> Tensor:
         """Give the refined logits."""
         x = features
         for layer in self.layers:
             x = functional.relu(layer(torch.cat([x, coarse], dim=1)))
-        refined: Tensor = self.predict(torch.cat([x, coarse], dim=1))
-        return refined
+        change: Tensor = self.predict(torch.cat([x, coarse], dim=1))
+        return coarse + change
 
 
 def refine(head: PointHead, logits: Tensor, features: list[Tensor], *, steps: int = 2, points: int = 4096) -> Tensor:

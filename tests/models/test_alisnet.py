@@ -31,6 +31,7 @@ def test_the_paths_that_the_paper_takes_away_are_what_makes_it_small() -> None:
 def test_refinement_changes_uncertain_points_alone() -> None:
     torch.manual_seed(0)
     network = build_network("alisnet").eval()
+    torch.nn.init.normal_(network.point_head.predict.weight)  # else nothing is refined before it is trained
     pixels = torch.rand(1, 3, 256, 256) * 255
     with torch.no_grad():
         coarse = network.coarse_logits(pixels).logits
@@ -46,6 +47,27 @@ def test_refinement_changes_uncertain_points_alone() -> None:
 def test_an_unknown_option_is_named(options: dict[str, object]) -> None:
     with pytest.raises(InputError, match=str(next(iter(options.values())))):
         build_network("alisnet", options)
+
+
+def test_an_untrained_point_head_leaves_coarse_logits_as_they_are() -> None:
+    network = build_network("alisnet").eval()
+    pixels = torch.rand(1, 3, 64, 64) * 255
+    with torch.no_grad():
+        coarse = network.coarse_logits(pixels).logits
+        for _ in range(2):
+            coarse = torch.nn.functional.interpolate(coarse, scale_factor=2.0, mode="bilinear")
+        torch.testing.assert_close(network(pixels), coarse)
+
+
+def test_context_sees_the_whole_photo() -> None:
+    network = build_network("alisnet", {"context": True, "points": False}).eval()
+    torch.nn.init.ones_(network.context.weight)
+    one = torch.zeros(1, 3, 64, 1024)
+    other = one.clone()
+    other[..., -64:] = 255
+    with torch.no_grad():
+        near, far = (network(each)[..., :8] for each in (one, other))
+    assert (near - far).abs().max() > 1e-3
 
 
 def test_an_unknown_network_is_named() -> None:

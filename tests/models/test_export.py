@@ -1,5 +1,7 @@
 """A file is written if it gives the masks of the network that it was made from, and not otherwise."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from segdata.models.export import export_model
 from segdata.models.layers import relu6
 from segdata.models.model_file import read_facts
 from segdata.models.onnx_model import OnnxSegmenter
-from segdata.models.runs import BEST, TorchSegmenter, save_weights
+from segdata.models.runs import BEST, WHO, TorchSegmenter, save_weights
 from segdata.models.settings import SETTINGS, TrainSettings
 from segdata.models.weights_file import read_network
 from segdata.sample import encode
@@ -34,7 +36,7 @@ def small_network() -> ALiSNet:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A run whose network, of random weights, calls about half of a photo a person."""
     networks.NETWORKS["small"] = small_network
     torch.manual_seed(1)
@@ -75,7 +77,7 @@ def test_a_file_runs_without_torch_and_gives_the_probabilities_of_the_run(run: P
 
 def test_a_file_says_of_itself_what_was_asked_for(onnx_file: Path) -> None:
     facts = read_facts(onnx_file.read_bytes(), "small.onnx")
-    assert (facts.name, facts.who, facts.pixels) == ("small", ("all", "dominant"), 192 * 192)
+    assert (facts.name, facts.who, facts.pixels) == ("small", WHO, 192 * 192)
     assert (facts.threshold, facts.licence) == (0.4, "CC0-1.0")
 
 
@@ -124,13 +126,27 @@ def test_safetensors_hold_the_network_and_how_to_build_it(run: Path, tmp_path: P
     assert all(torch.equal(value, expected[name]) for name, value in network.state_dict().items())
 
 
-def test_photos_of_a_folder_are_compared_and_those_of_a_data_set_that_were_held_out(
+def test_executorch_programs_give_the_masks_of_the_network(run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("executorch")
+    export = export_model(run, tmp_path / "small.pte", format="executorch")
+    assert export.disagreement.iou > 0.999
+
+
+def test_executorch_is_asked_for_where_it_is_missing(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "executorch", None)
+    with pytest.raises(InputError, match="needs the package executorch: pip install executorch"):
+        export_model(run, tmp_path / "small.pte", format="executorch")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_half_of_the_photos_of_a_folder_are_compared_and_the_others_left_to_calibrate_on(
     run: Path, tmp_path: Path, shared_data: Path
 ) -> None:
-    export = export_model(
-        run, tmp_path / "a.safetensors", format="safetensors", photos=shared_data / "coco_train" / "images"
-    )
-    assert export.disagreement.photos == 20
+    photos = shared_data / "coco_train" / "images"
+    export = export_model(run, tmp_path / "a.safetensors", format="safetensors", photos=photos)
+    assert export.disagreement.photos == len(list(photos.iterdir())) / 2
 
 
 def test_progress_hears_of_each_photo(run: Path, tmp_path: Path) -> None:

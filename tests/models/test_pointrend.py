@@ -39,11 +39,12 @@ def test_a_cell_is_as_uncertain_as_the_least_certain_of_its_channels() -> None:
     head = PointHead(4, 2)
     for parameter in head.parameters():
         torch.nn.init.zeros_(parameter)
+    head.predict.bias.data.fill_(7)
     logits = torch.full((1, 2, 8, 8), -9.0)
     logits[0, 0, 0, 0], logits[0, 1, 5, 1] = 3, 1
     with torch.no_grad():
         refined = refine(head, logits, [torch.rand(1, 4, 16, 16)], steps=1, points=4)
-    assert (refined[0, 0] == 0).nonzero().tolist() == [[10, 2], [10, 3], [11, 2], [11, 3]]
+    assert (refined[0, 0] == 7).nonzero().tolist() == [[10, 2], [10, 3], [11, 2], [11, 3]]
 
 
 def test_a_grid_with_fewer_cells_than_points_is_predicted_whole() -> None:

@@ -1,0 +1,63 @@
+"""A network as an ExecuTorch program for telephones, its convolutions run by XNNPACK."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from segdata.errors import InputError
+from segdata.models.deploy import Deployed
+from segdata.models.shapes import enlarge, fit, network_shape
+
+if TYPE_CHECKING:
+    from segdata.models.alisnet import ALiSNet
+    from segdata.models.base import Image, Probabilities
+
+_PORTRAIT = (3, 2)
+
+
+def program_shape(pixels: int) -> tuple[int, int]:
+    """Give the height and width of the photos that a program takes: a portrait of about `pixels`.
+
+    >>> program_shape(576 * 384)
+    (576, 384)
+    """
+    return network_shape(_PORTRAIT, pixels)
+
+
+def executorch_program(network: ALiSNet, pixels: int) -> bytes:
+    """Give a network as a program (.pte): input uint8 (1, H, W, 3) of `program_shape`, output float32 logits.
+
+    Normalisation is inside; the shape is fixed, which is how XNNPACK plans memory. Raises `InputError` without the
+    package `executorch`.
+    """
+    try:
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner  # noqa: PLC0415
+        from executorch.exir import to_edge_transform_and_lower  # noqa: PLC0415
+    except ImportError as error:
+        raise InputError("export to ExecuTorch needs the package executorch", "pip install executorch") from error
+    example = (torch.zeros((1, *program_shape(pixels), 3), dtype=torch.uint8),)
+    with torch.no_grad():
+        exported = torch.export.export(Deployed(network), example)
+    lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
+    return bytes(lowered.to_executorch().buffer)
+
+
+def open_program(path: Path, pixels: int) -> Callable[[Image], Probabilities]:
+    """Give a function from a photo, uint8 (H, W, 3), to the probabilities of a program, float32 (K, H, W)."""
+    from executorch.runtime import Runtime  # noqa: PLC0415
+
+    method = Runtime.get().load_program(path).load_method("forward")
+    shape = program_shape(pixels)
+
+    def predict(image: Image) -> Probabilities:
+        seen = torch.from_numpy(fit(image, shape))[None]
+        logits = method.execute([seen])[0][0].numpy()
+        probabilities: Probabilities = 1 / (1 + np.exp(-enlarge(logits, image.shape[:2])))
+        return probabilities
+
+    return predict
