@@ -102,7 +102,8 @@ def _touching(mask: Mask, boxed: Mask) -> Mask:
     count, regions = cv2.connectedComponents(mask.view(np.uint8))
     reached = np.zeros(count, np.bool_)
     reached[regions[mask & boxed]] = True
-    return reached[regions]
+    touching: Mask = reached[regions]
+    return touching
 
 
 def _assigned(
@@ -171,8 +172,8 @@ def _distances(prices: _Costs, regions: Regions, parts: npt.NDArray[np.int64], u
 
     `parts` holds that of each person pixel.
     """
-    from scipy.sparse import csr_array  # noqa: PLC0415 - takes a while to load
-    from scipy.sparse.csgraph import dijkstra  # noqa: PLC0415
+    from scipy.sparse import csr_array  # type: ignore[import-untyped]  # noqa: PLC0415 - takes a while to load
+    from scipy.sparse.csgraph import dijkstra  # type: ignore[import-untyped]  # noqa: PLC0415
 
     persons, count = prices.shape
     part = np.zeros(count, np.int64)

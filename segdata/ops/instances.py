@@ -55,8 +55,9 @@ def instances(
     void : the value of mask pixels that are no one's, such as 255.
 
     Outlines and persons that were estimated bear the member `estimated` (``outline``, ``box`` where that is
-    estimated too, or ``person``) in their row, and are made anew when mask, photo or annotations change. How the pixels are shared is described at `split_instances`.
-    The report's `notes` count photos without any person, and those with a person who got no pixel.
+    estimated too, or ``person``) in their row, and are made anew when mask, photo or annotations change. How the
+    pixels are shared is described at `split_instances`. The report's `notes` count photos without any person, and those
+    with a person who got no pixel.
 
     Raises `InputError` for a folder that is no data set, an unknown source of boxes, or where the pose detector is
     not installed; `StorageError` when the place takes no more.
@@ -135,7 +136,7 @@ def encode_instances(labels: Labels) -> bytes:
     hues = (numbers * 0.618 % 1 * 180).astype(np.uint8)
     bright = (255 - 64 * (numbers // 8 % 3)).astype(np.uint8)
     colours = cv2.cvtColor(np.stack([hues, np.full_like(hues, 190), bright], axis=1)[None], cv2.COLOR_HSV2RGB)
-    image.putpalette([0, 0, 0, *np.asarray(colours).ravel().tolist()])
+    image.putpalette(np.vstack([np.zeros((1, 3), np.uint8), np.asarray(colours, np.uint8)[0]]).tobytes())
     file = io.BytesIO()
     image.save(file, "PNG")
     return file.getvalue()
@@ -179,9 +180,11 @@ def _share(image: npt.NDArray[np.uint8], rest: Mask, labels: Labels, persons: li
         own = split == place
         labels[own] = number
         rle = mask_to_rle(own)
-        estimated = "outline" if persons[number - 1].get("box") else "box"
-        facts = {"box": box, "rle": msgspec.to_builtins(rle), "area": rle_area(rle)}
-        shared[number - 1] = {"estimated": estimated, **persons[number - 1], **facts}
+        given = persons[number - 1]
+        kept = {name: value for name, value in given.items() if name not in {"box", "area", "rle", "estimated"}}
+        estimated = given.get("estimated") or ("outline" if given.get("box") else "box")
+        facts = {"box": box, "area": rle_area(rle), "rle": msgspec.to_builtins(rle), "estimated": estimated}
+        shared[number - 1] = {**kept, **facts}
     return shared
 
 
@@ -198,9 +201,9 @@ def _box(person: Row, shape: tuple[int, int]) -> Box | None:
 def _region_boxes(mask: Mask) -> list[Box]:
     """Give the boxes of the connected regions of a mask, the largest first, without specks."""
     _, _, facts, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8))
-    regions = sorted(facts[1:].tolist(), key=lambda fact: (-fact[4], fact[:4]))
-    large = [fact[:4] for fact in regions if fact[4] >= _SMALLEST_REGION * mask.size]
-    return [(float(x), float(y), float(width), float(height)) for x, y, width, height in large]
+    regions = sorted(np.asarray(facts[1:], np.int64).tolist(), key=lambda fact: (-fact[4], fact[:4]))
+    large = [fact for fact in regions if fact[4] >= _SMALLEST_REGION * mask.size]
+    return [(float(fact[0]), float(fact[1]), float(fact[2]), float(fact[3])) for fact in large]
 
 
 def _note(persons: list[Row]) -> str:

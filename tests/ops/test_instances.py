@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from people import count_poses
-from running import rows, segdata, times, tree
+from running import rows, times, tree
 
 from segdata.dataset import Dataset
 from segdata.engine import Processes
@@ -97,7 +97,7 @@ def test_keypoints_give_a_box_where_there_is_none(data):
     write_rows(data, lines)
     assert instances(data).done == 2
     first, second = rows(data / "metadata.jsonl")[0]["persons"]
-    assert (first["estimated"], first["box"]) == ("box", [8, 8, 25, 25])
+    assert (first["estimated"], first["box"]) == ("box", [8, 8, 24, 24])
     assert "rle" not in second
     assert instances(data).reused == 2
 
@@ -159,7 +159,8 @@ def test_a_moved_box_is_shared_anew(data):
     lines[0]["persons"][1]["box"] = [60, 0, 20, 40]
     write_rows(data, lines)
     assert instances(data).done == 1
-    assert (labels_of(data, "boxes")[:, 50:60] == 1).all()
+    assert (labels_of(data, "boxes")[:, 60:] == 2).all()
+    assert (labels_of(data, "boxes")[:, :50] == 1).all()
 
 
 def test_two_workers_write_the_same_bytes(data):
