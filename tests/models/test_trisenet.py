@@ -1,0 +1,236 @@
+"""BiSeNet, TriSeNet and multi-domain TriSeNet: their size, what each domain's branch learns, and from what."""
+
+import math
+from itertools import islice
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+import torch
+from torch import nn
+
+from segdata.errors import InputError
+from segdata.models.costs import torch_cost
+from segdata.models.network import Batch, LossWeights
+from segdata.models.trisenet import MultiDomainTriSeNet, bisenet, md_trisenet, phases, trisenet
+from segdata.ops.domains import DOMAINS
+
+BUILDERS = {"bisenet": bisenet, "trisenet": trisenet, "md_trisenet": md_trisenet}
+PAPERS = LossWeights(edge=0.0, overlap=0.0)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+def _batch(domains: list[int] | None = None, count: int = 2) -> Batch:
+    """Give photos of coloured squares on noise, with a person of the square; the second channel is its left half."""
+    pixels = torch.rand(count, 3, 64, 64) * 100
+    target = torch.zeros(count, 2, 64, 64)
+    for photo in range(count):
+        top = 8 + 8 * (photo % 3)
+        pixels[photo, :, top : top + 32, 16:48] += 150
+        target[photo, 0, top : top + 32, 16:48] = 1
+        target[photo, 1, top : top + 32, 16:32] = 1
+    return Batch(pixels, target, torch.ones_like(target), domains=None if domains is None else torch.tensor(domains))
+
+
+def _changed(module: nn.Module) -> bool:
+    return any(each.grad is not None and bool(each.grad.any()) for each in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("network", "backbone", "millions", "billions"),
+    [
+        ("bisenet", "xception39", 1.44, 3.53),
+        ("trisenet", "xception39", 1.57, 4.19),
+        ("md_trisenet", "xception39", 2.97, 4.19),
+        ("bisenet", "resnet18", 12.08, 13.07),
+        ("trisenet", "resnet18", 12.92, 13.76),
+        ("md_trisenet", "resnet18", 14.32, 13.76),
+    ],
+)
+def test_parameters_and_multiply_adds_are_those_of_table_4(
+    network: str, backbone: str, millions: float, billions: float
+) -> None:
+    with torch.device("meta"):
+        built = BUILDERS[network](backbone=backbone).eval()
+        run = built.for_domain(0) if isinstance(built, MultiDomainTriSeNet) else built
+        operations = torch_cost(run, (512, 512)).operations
+    assert operations is not None
+    assert sum(each.numel() for each in built.parameters()) / 1e6 == pytest.approx(millions, rel=0.05)
+    assert operations / 2e9 == pytest.approx(billions, rel=0.05)
+
+
+@pytest.mark.parametrize("backbone", ["xception39", "resnet18"])
+@pytest.mark.parametrize("build", BUILDERS.values())
+def test_logits_are_an_eighth_of_the_photo_whatever_its_shape(build: type, backbone: str) -> None:
+    network = build(backbone=backbone).eval()
+    with torch.no_grad():
+        assert network(torch.rand(2, 3, 64, 96) * 255).shape == (2, 2, 8, 12)
+
+
+@pytest.mark.parametrize("build", BUILDERS.values())
+def test_every_parameter_learns(build: type) -> None:
+    network = build(backbone="xception39")
+    network.loss(_batch([0, 1, 2, 3, 4, 5], count=6), LossWeights()).backward()
+    assert [name for name, each in network.named_parameters() if each.grad is None or not each.grad.any()] == []
+
+
+@pytest.mark.parametrize("build", BUILDERS.values())
+def test_a_batch_can_be_learnt_by_heart(build: type) -> None:
+    network = build(backbone="xception39")
+    batch = _batch([0, 0, 4, 4], count=4)
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    for _ in range(15):
+        optimizer.zero_grad()
+        network.loss(batch, PAPERS).backward()
+        optimizer.step()
+    with torch.no_grad():
+        logits = network(batch.pixels, batch.domains) if network.needs else network(batch.pixels)
+    inside = torch.nn.functional.interpolate(logits, size=(64, 64), mode="bilinear") > 0
+    wanted = batch.target > 0.5
+    assert ((inside & wanted).sum() / (inside | wanted).sum()).item() > 0.85
+
+
+def test_nothing_is_pretrained_and_the_optimiser_of_the_trainer_takes_that() -> None:
+    network = trisenet(backbone="xception39")
+    assert list(network.pretrained_parameters()) == []
+    groups = [{"params": [], "lr": 0.1}, {"params": list(network.parameters()), "lr": 0.2}]
+    torch.optim.lr_scheduler.OneCycleLR(torch.optim.AdamW(groups), max_lr=[0.1, 0.2], total_steps=10)
+
+
+def test_the_edge_loss_teaches_the_edge_path_and_what_it_sees() -> None:
+    network, batch = trisenet(backbone="xception39"), _batch()
+    network.paths.loss(network.paths(batch.pixels), batch, 1.0).backward()
+    assert _changed(network.paths.edge)
+    assert _changed(network.backbone)
+    assert not _changed(network.paths.spatial)
+    assert not _changed(network.fusion)
+
+
+def test_the_shares_of_the_losses_are_those_asked_for() -> None:
+    batch = _batch([0, 3])
+    network = md_trisenet(backbone="xception39", edge_share=0.0, agreement_share=0.0)
+    network.seen.fill_(1)
+    losses = []
+    for edge, agreement in ((0.0, 0.0), (1.0, 0.0), (0.5, 0.0), (0.0, 1.0), (0.0, 0.25), (1.0, 0.25)):
+        network.edge_share, network.agreement_share = edge, agreement
+        losses.append(network.loss(batch, PAPERS).item())
+    plain, whole_edge, half_edge, whole_agreement, quarter_agreement, both = losses
+    assert half_edge - plain == pytest.approx((whole_edge - plain) / 2, rel=1e-3)
+    assert quarter_agreement - plain == pytest.approx((whole_agreement - plain) / 4, rel=1e-3)
+    assert both - plain == pytest.approx(whole_edge - plain + quarter_agreement - plain, rel=1e-3)
+
+
+def _domain_network() -> MultiDomainTriSeNet:
+    """Give a network whose batch normalisation has seen pixels, so that its features are of usual size."""
+    network = md_trisenet(backbone="xception39")
+    network.seen.fill_(1)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = 1.0
+    network(torch.rand(4, 3, 64, 64) * 255)
+    return network.eval()
+
+
+def test_there_is_a_branch_for_each_domain() -> None:
+    assert len(md_trisenet(backbone="xception39").branches) == len(DOMAINS)
+
+
+@torch.no_grad()
+def test_each_photo_goes_through_the_branch_of_its_domain() -> None:
+    network, pixels = _domain_network(), torch.rand(4, 3, 64, 64) * 255
+    domains = [5, 0, 5, 2]
+    logits = network(pixels, torch.tensor(domains))
+    for photo, domain in enumerate(domains):
+        alone = network.for_domain(domain)(pixels[photo : photo + 1])[0]
+        torch.testing.assert_close(logits[photo], alone, rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(logits[0], network.for_domain(1)(pixels[:1])[0], atol=0.01)
+
+
+@torch.no_grad()
+def test_without_a_domain_the_branches_are_averaged() -> None:
+    network, pixels = _domain_network(), torch.rand(1, 3, 64, 64) * 255
+    branches = torch.stack([network.for_domain(domain)(pixels) for domain in range(6)])
+    torch.testing.assert_close(network(pixels), branches.mean(dim=0), rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_branches_that_have_learnt_nothing_are_not_asked() -> None:
+    network, pixels = _domain_network(), torch.rand(1, 3, 64, 64) * 255
+    network.seen.zero_()
+    network.seen[2] = 1
+    second = network.for_domain(2)(pixels)
+    torch.testing.assert_close(network(pixels), second, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(network(pixels, torch.tensor([0])), second, rtol=1e-4, atol=1e-4)
+
+
+def test_a_photo_teaches_the_branch_of_its_domain_alone() -> None:
+    network = md_trisenet(backbone="xception39")
+    network.seen.fill_(1)
+    before = [{key: value.clone() for key, value in branch.state_dict().items()} for branch in network.branches]
+    network.loss(_batch([1, 1]), LossWeights()).backward()
+    assert [_changed(branch) for branch in network.branches] == [False, True, False, False, False, False]
+    assert _changed(network.paths.spatial)
+    remembered = [
+        all(torch.equal(value, old[key]) for key, value in branch.state_dict().items())
+        for old, branch in zip(before, network.branches, strict=True)
+    ]
+    assert remembered == [True, False, True, True, True, True]
+
+
+def test_branches_are_drawn_to_what_the_others_say() -> None:
+    network = md_trisenet(backbone="xception39", edge_share=0.0, agreement_share=1.0)
+    network.seen.fill_(1)
+    for place, branch in enumerate(network.branches):
+        branch.head[1].bias.data.fill_(0.0 if place == 0 else 5.0)
+        branch.head[1].weight.data.zero_()
+    batch = _batch([0, 0])
+    whole = network.loss(batch, PAPERS)
+    network.agreement_share = 0.0
+    (whole - network.loss(batch, PAPERS)).backward()
+    gradient = network.branches[0].head[1].bias.grad
+    others = 1 / (1 + math.exp(-5))
+    torch.testing.assert_close(gradient, torch.full((2,), (0.5 - others) / 2), rtol=1e-3, atol=1e-4)
+
+
+def test_a_batch_without_domains_is_refused() -> None:
+    with pytest.raises(InputError, match="domain"):
+        md_trisenet(backbone="xception39").loss(_batch(), LossWeights())
+    with pytest.raises(InputError, match="no domain 6"):
+        md_trisenet(backbone="xception39").for_domain(6)
+
+
+def test_phases_go_round_the_domains_and_freeze_the_other_branches() -> None:
+    network = md_trisenet(backbone="xception39")
+    found = list(islice(phases(network), 7))
+    assert [phase.domain for phase in found] == [0, 1, 2, 3, 4, 5, 0]
+    frozen = set(map(id, found[1].frozen))
+    assert frozen == {id(each) for place in (0, 2, 3, 4, 5) for each in network.branches[place].parameters()}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of torch about its own exporter
+def test_exported_to_onnx_it_takes_no_domain_and_says_the_same() -> None:
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    network, free = _domain_network(), torch.export.Dim.DYNAMIC
+    program = torch.onnx.export(
+        network,
+        (torch.zeros(2, 3, 96, 128),),
+        input_names=["pixels"],
+        output_names=["logits"],
+        dynamo=True,
+        verbose=False,
+        dynamic_shapes={"pixels": {0: free, 2: free, 3: free}, "domains": None},
+        kwargs={"domains": None},
+    )
+    session = runtime.InferenceSession(program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    assert [each.name for each in session.get_inputs()] == ["pixels"]
+    pixels = torch.rand(1, 3, 64, 96) * 255
+    (found,) = session.run(None, {"pixels": pixels.numpy()})
+    with torch.no_grad():
+        np.testing.assert_allclose(found, network(pixels).numpy(), rtol=1e-2, atol=1e-2)

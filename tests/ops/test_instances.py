@@ -1,0 +1,196 @@
+"""Every person of a data set gets an outline, and the annotated ones keep theirs."""
+
+import json
+
+import numpy as np
+import pytest
+from people import count_poses
+from running import rows, times, tree
+
+from segdata.dataset import Dataset
+from segdata.engine import Processes
+from segdata.errors import InputError
+from segdata.files import write_file
+from segdata.masks import mask_to_rle, rle_to_mask
+from segdata.ops.instances import encode_instances, instances
+from segdata.pixels import decode_labels, encode_photo, encode_png
+
+SIZE = (40, 80)
+LEFT, RIGHT = [0, 0, 50, 40], [30, 0, 50, 40]
+
+
+def outline(columns):
+    mask = np.zeros(SIZE, bool)
+    mask[:, columns] = True
+    rle = mask_to_rle(mask)
+    return {"size": list(rle.size), "counts": rle.counts}
+
+
+def write_rows(data, lines):
+    (data / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Two photos of a red person beside a blue one: with overlapping boxes, and apart with no one annotated."""
+    image = np.full((*SIZE, 3), (200, 40, 40), np.uint8)
+    image[:, 40:] = (40, 40, 200)
+    apart = np.ones(SIZE, bool)
+    apart[:, 30:50] = False
+    lines = []
+    for key, mask in (("boxes", np.ones(SIZE, bool)), ("apart", apart)):
+        write_file(tmp_path / "images" / f"{key}.png", encode_photo(image, ".png"))
+        write_file(tmp_path / "masks" / f"{key}.png", encode_png(mask))
+        row = {"key": key, "file_name": f"images/{key}.png", "mask_file_name": f"masks/{key}.png"}
+        lines.append({**row, "width": 80, "height": 40, "note": "mine"})
+    lines[0]["persons"] = [{"id": 7, "box": LEFT}, {"id": 8, "box": RIGHT, "area": 5.0}]
+    write_rows(tmp_path, lines)
+    return tmp_path
+
+
+def labels_of(data, key):
+    return decode_labels((data / "instances" / f"{key}.png").read_bytes())
+
+
+def test_persons_with_boxes_get_outlines_and_the_labels_are_their_places(data):
+    assert instances(data).done == 2
+    sample = next(iter(Dataset(data)))
+    labels = labels_of(data, "boxes")
+    assert ((labels == 2) == (np.arange(80) >= 40)).mean() > 0.95
+    for number, person in enumerate(sample.persons, start=1):
+        assert np.array_equal(rle_to_mask(person.rle), labels == number)
+        assert person.area == (labels == number).sum()
+    row = rows(data / "metadata.jsonl")[0]
+    assert row["instances_file_name"] == "instances/boxes.png"
+    assert row["note"] == "mine"
+    assert [person["estimated"] for person in row["persons"]] == ["outline", "outline"]
+    assert [person["box"] for person in row["persons"]] == [LEFT, RIGHT]
+
+
+def test_regions_are_persons_where_none_is_annotated(data):
+    instances(data)
+    persons = list(Dataset(data))[1].persons
+    assert [person.box for person in persons] == [(0, 0, 30, 40), (50, 0, 30, 40)]
+    assert (labels_of(data, "apart")[0, [0, 40, 79]] == [1, 0, 2]).all()
+
+
+def test_without_boxes_nobody_is_found_and_the_photo_counts(data):
+    report = instances(data, boxes="annotations")
+    assert report.notes == {"without persons": 1}
+    assert rows(data / "metadata.jsonl")[1]["persons"] == []
+
+
+def test_a_pose_gives_a_person_where_none_is_annotated(data, monkeypatch):
+    detector = count_poses(monkeypatch)
+    instances(data, boxes="pose")
+    assert detector.calls == 1
+    row = rows(data / "metadata.jsonl")[1]
+    assert row["poses"]["found"][0]["box"] == row["persons"][0]["box"]
+    assert row["persons"][0]["estimated"] == "person"
+
+
+def test_keypoints_give_a_box_where_there_is_none(data):
+    lines = rows(data / "metadata.jsonl")
+    points = [[0, 0, 0]] * 17
+    points[5], points[12] = [10, 10, 2], [30, 30, 2]
+    lines[0]["persons"] = [{"keypoints": points}, {"keypoints": [[0, 0, 0]] * 17}]
+    write_rows(data, lines)
+    assert instances(data).done == 2
+    first, second = rows(data / "metadata.jsonl")[0]["persons"]
+    assert (first["estimated"], first["box"]) == ("box", [8, 8, 24, 24])
+    assert "rle" not in second
+    assert instances(data).reused == 2
+
+
+def test_annotated_outlines_and_crowds_stay_and_keep_their_pixels(data):
+    lines = rows(data / "metadata.jsonl")
+    lines[0]["persons"] = [
+        {"box": LEFT},
+        {"box": RIGHT, "rle": outline(slice(20, 80))},
+        {"box": RIGHT, "rle": outline(slice(60, 70))},
+        {"box": LEFT, "rle": outline(slice(5)), "crowd": True},
+    ]
+    write_rows(data, lines)
+    instances(data)
+    persons = rows(data / "metadata.jsonl")[0]["persons"]
+    assert persons[1:] == lines[0]["persons"][1:]
+    expected = np.repeat([0, 1, 2, 3, 2], [5, 15, 40, 10, 10])  # the smaller person on top, the crowd no one's
+    assert (labels_of(data, "boxes") == expected).all()
+
+
+def test_a_person_behind_others_gets_no_pixel_and_the_photo_counts(data):
+    lines = rows(data / "metadata.jsonl")
+    lines[0]["persons"] = [{"box": LEFT}, {"box": LEFT, "rle": outline(slice(80))}]
+    write_rows(data, lines)
+    assert instances(data).notes == {"with persons without pixels": 1}
+    assert rows(data / "metadata.jsonl")[0]["persons"][0]["area"] == 0
+    assert instances(data).notes == {"with persons without pixels": 1}
+
+
+def test_void_pixels_are_no_ones(data):
+    mask = np.full(SIZE, 1, np.uint8)
+    mask[:, :20] = 255
+    write_file(data / "masks" / "boxes.png", encode_png(mask))
+    instances(data, void=255)
+    labels = labels_of(data, "boxes")
+    assert not labels[:, :20].any()
+    assert labels[:, 20:].all()
+
+
+def test_a_second_run_touches_nothing_and_a_new_mask_is_shared_anew(data):
+    instances(data)
+    before, whole = times(data), tree(data)
+    assert instances(data).reused == 2
+    assert times(data) == before
+    (data / "instances" / "boxes.png").unlink()
+    assert instances(data).done == 1
+    assert tree(data) == whole
+    mask = np.ones(SIZE, bool)
+    mask[:, :10] = False
+    write_file(data / "masks" / "boxes.png", encode_png(mask))
+    report = instances(data)
+    assert (report.done, report.reused) == (1, 1)
+    assert not labels_of(data, "boxes")[:, :10].any()
+
+
+def test_a_moved_box_is_shared_anew(data):
+    instances(data)
+    lines = rows(data / "metadata.jsonl")
+    lines[0]["persons"][1]["box"] = [60, 0, 20, 40]
+    write_rows(data, lines)
+    assert instances(data).done == 1
+    assert (labels_of(data, "boxes")[:, 60:] == 2).all()
+    assert (labels_of(data, "boxes")[:, :50] == 1).all()
+
+
+def test_two_workers_write_the_same_bytes(data):
+    instances(data)
+    whole = tree(data)
+    for path in (data / "instances").iterdir():
+        path.unlink()
+    instances(data, engine=Processes(2))
+    assert tree(data) == whole
+
+
+def test_rows_that_lack_something_say_what(data):
+    lines = rows(data / "metadata.jsonl")
+    del lines[0]["mask_file_name"]
+    del lines[1]["file_name"]
+    wrong = {**rows(data / "metadata.jsonl")[1], "key": "wrong"}
+    wrong["persons"] = [{"rle": {"size": [2, 2], "counts": "04"}}]
+    write_rows(data, [*lines, wrong])
+    assert instances(data).failed == 3
+    codes = [row["code"] for row in rows(data / "outcomes.jsonl")]
+    assert codes == ["no-mask", "no-photo", "size-mismatch"]
+
+
+def test_more_than_255_persons_take_16_bits():
+    labels = np.arange(300, dtype=np.int32)[None]
+    assert np.array_equal(decode_labels(encode_instances(labels)), labels)
+
+
+def test_unknown_sources_of_boxes_are_refused(data):
+    with pytest.raises(InputError, match="annotations, pose, mask"):
+        instances(data, boxes="guess")
+    with pytest.raises(InputError, match="is not a data set"):
+        instances(data / "images")
