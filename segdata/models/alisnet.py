@@ -123,4 +123,6 @@ def alisnet(
 
     The default has 3.26 million parameters, of which the point head has 11 thousand.
     """
-    return ALiSNet(BACKBONES[backbone](), width=width, outputs=outputs, top_down=top_down, points=points, context=context)
+    return ALiSNet(
+        BACKBONES[backbone](), width=width, outputs=outputs, top_down=top_down, points=points, context=context
+    )

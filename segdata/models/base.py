@@ -28,8 +28,14 @@ class Segmenter(Protocol):
     name: str
     who: tuple[Who, ...]
     threshold: float
-    pixels: int | None
-    sha256: str | None
+
+    @property
+    def pixels(self) -> int | None:
+        """The number of pixels that photos are brought to."""
+
+    @property
+    def sha256(self) -> str | None:
+        """What tells its weights from any other's."""
 
     def probabilities(self, images: Sequence[Image]) -> list[Probabilities]:
         """Give float32 (K, H, W) in [0, 1] for each upright uint8 (H, W, 3) RGB photo, at its own size."""

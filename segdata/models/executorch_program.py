@@ -57,7 +57,7 @@ def open_program(path: Path, pixels: int) -> Callable[[Image], Probabilities]:
     def predict(image: Image) -> Probabilities:
         seen = torch.from_numpy(fit(image, shape))[None]
         logits = method.execute([seen])[0][0].numpy()
-        probabilities: Probabilities = 1 / (1 + np.exp(-enlarge(logits, image.shape[:2])))
+        probabilities: Probabilities = (1 / (1 + np.exp(-enlarge(logits, image.shape[:2])))).astype(np.float32)
         return probabilities
 
     return predict

@@ -13,8 +13,8 @@ from torch.nn import functional
 class PointHead(nn.Module):
     """A perceptron with shared weights over points: coarse logits and fine features to refined logits.
 
-    The coarse logits enter each of its layers. From (N, inputs, P) and (N, outputs, P) to (N, outputs, P). What it gives
-    is added to the coarse logits, and nothing before it is trained: so refined masks begin as good as coarse ones.
+    The coarse logits enter each of its layers. From (N, inputs, P) and (N, outputs, P) to (N, outputs, P). What it
+    computes is added to the coarse logits, and is nothing before it is trained: refined masks begin as good as coarse.
     """
 
     def __init__(self, inputs: int, outputs: int, *, width: int = 64, depth: int = 3) -> None:
@@ -60,7 +60,8 @@ def refine(head: PointHead, logits: Tensor, features: list[Tensor], *, steps: in
 
 
 def _at_most(wanted: int, there: int) -> int:
-    least: int = torch.sym_min(wanted, there)  # type: ignore[no-untyped-call] - of sizes that an export leaves free
+    # An export leaves sizes free, which Python's own min would fix.
+    least: int = torch.sym_min(wanted, there)  # type: ignore[no-untyped-call]
     return least
 
 

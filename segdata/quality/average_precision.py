@@ -97,7 +97,7 @@ def _area(scores: npt.NDArray[np.float64], hits: npt.NDArray[np.bool_], count: i
         return float("nan")
     order = np.argsort(-scores, kind="stable")
     right = hits[order].cumsum()
-    last = np.append(scores[order][1:] != scores[order][:-1], True)[: len(order)]  # noqa: FBT003 - the end of each score
+    last = np.append(scores[order][1:] != scores[order][:-1], True)[: len(order)]
     recall = right[last] / count
     precision = right[last] / (last.nonzero()[0] + 1)
     precision = np.maximum.accumulate(precision[::-1])[::-1]
