@@ -5,15 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
-from segdata.dataset import Dataset
 from segdata.demo import photos
-from segdata.demo.grabcut import predict
 from segdata.engine import Engine
 from segdata.errors import InputError
-from segdata.files import read_file, write_file
-from segdata.pixels import decode_image, encode_png
+from segdata.files import write_file
 from segdata.recipe import StepResult, build
 from segdata.steps import Progress
 
@@ -35,9 +31,12 @@ width = 4
 command = "split"
 data = "data"
 group_by = "source"
-"""
 
-SCORES = """\
+[[step]]
+command = "annotate"
+data = "data"
+out = "preds"
+
 [[step]]
 command = "evaluate"
 preds = "preds"
@@ -46,10 +45,10 @@ gt = "data"
 
 
 def demo(out: str | Path, *, engine: Engine | None = None, progress: Progress | None = None) -> list[StepResult]:
-    """Build the demo data set in `out`, cut its persons out with GrabCut, and score the cuts.
+    """Build the demo data set in `out`, segment its photos with the bundled model, and score the masks.
 
     Writes photos/ and annotations.json (six views of two persons and a cat, drawn by hand), recipe.toml (the chain of
-    steps), data/ (the data set), preds/ (masks by OpenCV's GrabCut, led by each person's keypoints) and scores.toml.
+    steps), data/ (the data set) and preds/ (the model's masks).
     A second run does nothing that is done. Raises `InputError` when `out` holds something else.
 
     >>> import tempfile
@@ -62,10 +61,7 @@ def demo(out: str | Path, *, engine: Engine | None = None, progress: Progress | 
     write_file(folder / "recipe.toml", RECIPE.encode())  # first, as it tells a demo that was interrupted
     photos.write_photos(folder / "photos")
     write_file(folder / "annotations.json", msgspec.json.encode(photos.annotations()))
-    steps = build(folder / "recipe.toml", engine=engine, progress=progress)
-    _predict(folder / "data", folder / "preds")
-    write_file(folder / "scores.toml", SCORES.encode())
-    return steps + build(folder / "scores.toml", engine=engine, progress=progress)
+    return build(folder / "recipe.toml", engine=engine, progress=progress)
 
 
 def _refuse_others(folder: Path) -> None:
@@ -77,15 +73,3 @@ def _refuse_others(folder: Path) -> None:
     others = [path.name for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     if others and not (recipe.is_file() and recipe.read_bytes() == RECIPE.encode()):
         raise InputError(f"{folder} holds other files, such as {others[0]}", "choose one that is empty or new")
-
-
-def _predict(data: Path, preds: Path) -> None:
-    for sample in Dataset(data):
-        path = preds / f"{sample.key}.png"
-        if path.is_file():
-            continue
-        image = decode_image(read_file(data / str(sample.file_name)))
-        mask = np.zeros(image.shape[:2], np.bool_)
-        for person in sample.persons:
-            mask |= predict(image, np.array(person.keypoints, np.float32), person.box)
-        write_file(path, encode_png(np.where(mask, np.uint8(255), np.uint8(0))))

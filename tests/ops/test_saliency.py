@@ -163,7 +163,7 @@ def test_without_mediapipe_the_command_ends_with_status_2_and_one_sentence(photo
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
-    assert "mediapipe is not installed" in done.stderr
+    assert "is not installed: pip install" in done.stderr
 
 
 def test_a_data_set_with_poses_needs_no_mediapipe(data, monkeypatch):
