@@ -172,6 +172,8 @@ class Views(TorchDataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         return self.count
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        if not 0 <= index < self.count:
+            raise IndexError(index)
         number = self.first + index
         shape = self.shapes[number // self.batch % len(self.shapes)]
         view = self.draw(np.random.default_rng([self.seed, number]), shape)

@@ -59,15 +59,19 @@ def test_an_untrained_point_head_leaves_coarse_logits_as_they_are() -> None:
         torch.testing.assert_close(network(pixels), coarse)
 
 
-def test_context_sees_the_whole_photo() -> None:
+def test_context_is_the_same_at_each_place() -> None:
+    torch.manual_seed(0)
     network = build_network("alisnet", {"context": True, "points": False}).eval()
-    torch.nn.init.ones_(network.context.weight)
-    one = torch.zeros(1, 3, 64, 1024)
-    other = one.clone()
-    other[..., -64:] = 255
+    plain = build_network("alisnet", {"points": False}).eval()
+    plain.load_state_dict(network.state_dict(), strict=False)
+    torch.nn.init.zeros_(network.context.weight)
+    torch.nn.init.zeros_(network.context.bias)
+    photo = torch.rand(1, 3, 64, 64) * 255
     with torch.no_grad():
-        near, far = (network(each)[..., :8] for each in (one, other))
-    assert (near - far).abs().max() > 1e-3
+        torch.testing.assert_close(network(photo), plain(photo))
+        torch.nn.init.constant_(network.context.bias, 5.0)
+        assert (network(photo) - plain(photo)).abs().amin((0, 1)).max() > 1e-3
+    assert _parameters(context=True) - _parameters() == 320 * 64 + 64
 
 
 def test_an_unknown_network_is_named() -> None:

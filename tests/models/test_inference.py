@@ -41,7 +41,7 @@ class RedSeen:
 class Half:
     """A segmenter that finds a person in the left half of everything."""
 
-    name, who, threshold = "half", ("all",), 0.5
+    name, who, threshold, pixels, sha256 = "half", ("all",), 0.5, None, None
 
     def probabilities(self, images):
         found = [np.zeros((1, *image.shape[:2]), np.float32) for image in images]

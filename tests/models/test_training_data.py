@@ -153,7 +153,7 @@ def test_a_guest_that_is_pasted_in_is_in_the_target(tmp_path: Path) -> None:
     samples = read_samples(Source(str(_data(tmp_path / "d", _masks(14), splits="ttt"))), "train")
     plain = Views(samples, 96, first=0, count=40, batch=40, seed=1, pasted=0.0)
     pasted = Views(samples, 96, first=0, count=40, batch=40, seed=1, pasted=1.0)
-    more = [float((b[1][1] > 127).sum() - (a[1][1] > 127).sum()) for a, b in zip(plain, pasted, strict=False)]
+    more = [float((b[1][1] > 127).sum() - (a[1][1] > 127).sum()) for a, b in zip(plain, pasted, strict=True)]
     assert sum(each > 0 for each in more) > 10
     assert min(more) >= 0
 
