@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,23 +36,26 @@ def executorch_program(network: ALiSNet, pixels: int) -> bytes:
     Normalisation is inside; the shape is fixed, which is how XNNPACK plans memory. Raises `InputError` without the
     package `executorch`.
     """
-    try:
-        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner  # noqa: PLC0415
-        from executorch.exir import to_edge_transform_and_lower  # noqa: PLC0415
-    except ImportError as error:
-        raise InputError("export to ExecuTorch needs the package executorch", "pip install executorch") from error
-    example = (torch.zeros((1, *program_shape(pixels), 3), dtype=torch.uint8),)
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of executorch about what it is built on
+        try:
+            from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner  # noqa: PLC0415
+            from executorch.exir import to_edge_transform_and_lower  # noqa: PLC0415
+        except ImportError as error:
+            raise InputError("export to ExecuTorch needs the package executorch", "pip install executorch") from error
+        example = (torch.zeros((1, *program_shape(pixels), 3), dtype=torch.uint8),)
         exported = torch.export.export(Deployed(network), example)
-    lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
-    return bytes(lowered.to_executorch().buffer)
+        lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
+        return bytes(lowered.to_executorch().buffer)
 
 
 def open_program(path: Path, pixels: int) -> Callable[[Image], Probabilities]:
     """Give a function from a photo, uint8 (H, W, 3), to the probabilities of a program, float32 (K, H, W)."""
-    from executorch.runtime import Runtime  # noqa: PLC0415
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it calls itself experimental
+        from executorch.runtime import Runtime  # noqa: PLC0415
 
-    method = Runtime.get().load_program(path).load_method("forward")
+        method = Runtime.get().load_program(path).load_method("forward")
     shape = program_shape(pixels)
 
     def predict(image: Image) -> Probabilities:
