@@ -22,7 +22,8 @@ import cv2
 import numpy as np
 
 from segdata.detect import Face, face_detector
-from segdata.ops.domains import DOMAINS, domain_of, dominant_face, face_from_keypoints, face_ratio
+from segdata.domains import DOMAINS, domain_of, face_ratio
+from segdata.ops.faces import dominant_face, face_from_keypoints
 from segdata.pixels import decode_image
 from segdata.sample import Person
 

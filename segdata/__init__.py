@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segdata.dataset import Dataset
+    from segdata.domains import domain_of, face_ratio
     from segdata.engine import Engine, Inline, Processes
     from segdata.errors import InputError, SampleError, SegdataError, StorageError
     from segdata.masks import mask_to_rle, merge_rles, polygons_to_rle, rle_to_mask, segmentation_to_rle
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from segdata.ops.benchmark_model import Benchmark, benchmark_model
     from segdata.ops.crop import crop
     from segdata.ops.crop_geometry import crop_array, crop_box, keypoints_box
-    from segdata.ops.domains import domain_of, dominant_face, face_from_keypoints, face_ratio
     from segdata.ops.edges import edge_label, edges
+    from segdata.ops.faces import dominant_face, face_from_keypoints
     from segdata.ops.grade_domains import grade_domains
     from segdata.ops.merge_coco import merge_coco
     from segdata.ops.merge_parts import merge_labels, merge_parts
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "segdata.dataset": "Dataset",
+    "segdata.domains": "domain_of face_ratio",
     "segdata.engine": "Engine Inline Processes",
     "segdata.errors": "InputError SampleError SegdataError StorageError",
     "segdata.masks": "mask_to_rle merge_rles polygons_to_rle rle_to_mask segmentation_to_rle",
@@ -58,8 +60,8 @@ _HOMES = {
     "segdata.ops.benchmark_model": "Benchmark benchmark_model",
     "segdata.ops.crop": "crop",
     "segdata.ops.crop_geometry": "crop_array crop_box keypoints_box",
-    "segdata.ops.domains": "domain_of dominant_face face_from_keypoints face_ratio",
     "segdata.ops.edges": "edge_label edges",
+    "segdata.ops.faces": "dominant_face face_from_keypoints",
     "segdata.ops.grade_domains": "grade_domains",
     "segdata.ops.merge_coco": "merge_coco",
     "segdata.ops.merge_parts": "merge_labels merge_parts",

@@ -16,7 +16,7 @@ LAYERS = (
     {"errors"},
     {"sample"},
     {"engine"},
-    {"masks", "pixels", "dataset"},
+    {"masks", "pixels", "dataset", "domains"},
     {"formats", "quality"},
     {"models", "detect"},
     {"report", "ops"},

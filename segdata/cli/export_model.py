@@ -28,8 +28,8 @@ def export_model(
         typer.Option(
             min=0,
             max=1,
-            help="Mean IoU with the network's masks that the file must reach.",
-            show_default="0.999, int8 0.99, safetensors 1",
+            help="Pooled IoU with the network's masks that the file must reach.",
+            show_default="0.999, int8 0.98, safetensors 1",
         ),
     ] = None,
     name: Annotated[
@@ -79,7 +79,7 @@ def export_model(
     found = export.disagreement
     typer.echo(f"export-model: {export.format}, {export.bytes / 1e6:.2f} MB -> {export.out}")
     typer.echo(
-        f"masks against the network's on {found.photos:,} photos: IoU {100 * found.iou:.2f} % "
-        f"(at least {100 * export.bound:g} %), {100 * found.pixels:.3f} % of the pixels differ, "
-        f"probabilities by up to {found.probability:.2g}"
+        f"masks against the network's on {found.photos:,} photos: pooled IoU {100 * found.pooled_iou:.2f} % "
+        f"(at least {100 * export.bound:g} %), mean {100 * found.iou:.2f} %, "
+        f"{100 * found.pixels:.3f} % of the pixels differ, probabilities by up to {found.probability:.2g}"
     )

@@ -18,7 +18,7 @@ class Batch(NamedTuple):
     `pixels` is float32 (N, 3, H, W) in [0, 255], or (N, 4, H, W) with a fourth channel in [0, 255] where the network
     needs one. `target` and `known` are float32 (N, 2, H, W) in [0, 1]: the dominant person and everyone, and where that
     is known. `second` are the pixels in another texture, `domains` int64 (N) the places of the domains in
-    `segdata.ops.domains.DOMAINS`; None for a network that does not need them.
+    `segdata.domains.DOMAINS`; None for a network that does not need them.
     """
 
     pixels: Tensor

@@ -18,10 +18,11 @@ from segdata.choices import FaceDetectorName, FaceSource
 from segdata.dataset import METADATA, OUTCOMES, Row, RowIndex, open_rows, write_lines
 from segdata.detect import face_detector
 from segdata.detect.base import Face
+from segdata.domains import DOMAINS, domain_of, face_ratio
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import fingerprint, read_file, storage_error
-from segdata.ops.domains import DOMAINS, domain_of, dominant_face, face_from_keypoints, face_ratio
+from segdata.ops.faces import dominant_face, face_from_keypoints
 from segdata.ops.poses import persons_of
 from segdata.pixels import check_photo, decode_image
 from segdata.sample import Outcome, Person, encode

@@ -34,8 +34,8 @@ def test_it_says_what_was_written_and_how_it_was_checked(run: Path, tmp_path: Pa
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
         f"export-model: safetensors, {out.stat().st_size / 1e6:.2f} MB -> {out}\n"
-        "masks against the network's on 4 photos: IoU 100.00 % (at least 100 %), 0.000 % of the pixels differ, "
-        "probabilities by up to 0\n"
+        "masks against the network's on 4 photos: pooled IoU 100.00 % (at least 100 %), mean 100.00 %, "
+        "0.000 % of the pixels differ, probabilities by up to 0\n"
     )
 
 
@@ -48,7 +48,7 @@ def test_json_has_the_whole_result(run: Path, tmp_path: Path) -> None:
         "bytes": out.stat().st_size,
         "sha256": None,
         "bound": 0.5,
-        "disagreement": {"photos": 4, "iou": 1.0, "pixels": 0.0, "probability": 0.0},
+        "disagreement": {"photos": 4, "pooled_iou": 1.0, "iou": 1.0, "pixels": 0.0, "probability": 0.0},
     }
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from segdata.detect import face_detector
 from segdata.detect.base import Face
-from segdata.ops.domains import domain_of, face_ratio
+from segdata.domains import domain_of, face_ratio
 from segdata.pixels import decode_image
 
 pytestmark = pytest.mark.usefixtures("mediapipe")

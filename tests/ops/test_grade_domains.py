@@ -14,10 +14,10 @@ import pytest
 from people import change_rows, count_faces, keypoints_file, merged_people, no_mediapipe
 from running import ENV, SEGDATA, rows, segdata, times, tree
 
+from segdata.domains import DOMAINS
 from segdata.engine import Processes
 from segdata.errors import InputError
 from segdata.files import write_file
-from segdata.ops.domains import DOMAINS
 from segdata.ops.grade_domains import grade_domains
 from segdata.pixels import encode_photo
 from segdata.recipe import build
