@@ -21,7 +21,7 @@ from __future__ import annotations
 import inspect
 import tomllib
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,9 +30,11 @@ import msgspec
 
 from segdata.engine import Engine
 from segdata.errors import InputError
+from segdata.models.registry import MODELS
+from segdata.models.settings import Source, parse_source
 from segdata.steps import Progress
 
-# Each command's library twin, and which of its parameters are paths.
+# Each command's library twin.
 STEPS: dict[str, tuple[str, str]] = {
     "merge-coco": ("segdata.ops.merge_coco", "merge_coco"),
     "merge-parts": ("segdata.ops.merge_parts", "merge_parts"),
@@ -43,9 +45,15 @@ STEPS: dict[str, tuple[str, str]] = {
     "grade-domains": ("segdata.ops.grade_domains", "grade_domains"),
     "split": ("segdata.ops.split", "split"),
     "annotate": ("segdata.ops.annotate", "annotate"),
+    "train": ("segdata.models.train", "train"),
     "evaluate": ("segdata.quality.evaluate", "evaluate"),
 }
+# Which parameters are paths, and which are unless they are one of these words.
 _PATHS = frozenset({"annotations", "labels", "images", "names", "data", "out", "preds", "gt", "crops"})
+_PATHS_OR_WORDS: dict[tuple[str, str], Collection[str]] = {
+    ("annotate", "model"): MODELS,
+    ("train", "init"): ("imagenet", "none", "bundled"),
+}
 _NOT_FROM_FILE = frozenset({"engine", "progress"})
 
 
@@ -62,8 +70,16 @@ class _Step(NamedTuple):
     arguments: dict[str, Any]
 
 
-def build(recipe: str | Path, *, engine: Engine | None = None, progress: Progress | None = None) -> list[StepResult]:
+def build(
+    recipe: str | Path,
+    *,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+    epochs: Callable[[dict[str, float]], None] | None = None,
+) -> list[StepResult]:
     """Run the steps of a recipe in their order, each where an earlier run left it.
+
+    `engine` and `progress` serve the steps that go over samples; `epochs` hears of each epoch of a training.
 
     The whole recipe is checked before the first step runs. Raises `InputError` that names the file and the step for
     what is not a recipe: bad TOML, an unknown command, an argument that the command does not have or lacks, or a value
@@ -71,7 +87,9 @@ def build(recipe: str | Path, *, engine: Engine | None = None, progress: Progres
     """
     results = []
     for step in _read(Path(recipe)):
-        extras = {"engine": engine, "progress": progress}
+        if progress is not None:
+            progress.begin(step.command, None)
+        extras = {"engine": engine, "progress": epochs if step.command == "train" else progress}
         known = inspect.signature(step.twin).parameters
         arguments = {**step.arguments, **{name: value for name, value in extras.items() if name in known}}
         results.append(StepResult(step.command, step.twin(**arguments)))
@@ -110,9 +128,30 @@ def _check(path: Path, number: int, step: dict[str, Any]) -> _Step:
     types = typing.get_type_hints(twin)
     for name, value in arguments.items():
         try:
-            arguments[name] = msgspec.convert(value, str if name in _PATHS else types[name])
+            arguments[name] = _argument(command, name, value, types[name], path.parent)
         except msgspec.ValidationError as error:
             raise InputError(f"{where}, {command}: {name} = {value!r} is not as it should be ({error})") from error
-        if name in _PATHS:
-            arguments[name] = str(path.parent / value)
+        except InputError as error:
+            raise InputError(f"{where}, {command}: {error.message}", error.hint) from error
     return _Step(command, twin, arguments)
+
+
+def _argument(command: str, name: str, value: Any, kind: Any, folder: Path) -> Any:
+    """Give an argument as the library twin takes it; paths in it are relative to the recipe's folder."""
+    if (command, name) == ("train", "data"):
+        texts = msgspec.convert([value] if isinstance(value, str) else value, list[str])
+        return [_source(text, folder) for text in texts]
+    if (command, name) in _PATHS_OR_WORDS:
+        text = msgspec.convert(value, str)
+        return text if text in _PATHS_OR_WORDS[command, name] else str(folder.resolve() / text)
+    if name in _PATHS:
+        return str(folder / msgspec.convert(value, str))
+    return msgspec.convert(value, kind)
+
+
+def _source(text: str, folder: Path) -> Source:
+    """Read a data set to train on, with absolute paths: the run's settings keep them, wherever it is gone on from."""
+    source = parse_source(text)
+    names = ("path", "leave_out", "others")
+    paths = {name: str(folder.resolve() / path) for name in names if (path := getattr(source, name)) is not None}
+    return msgspec.structs.replace(source, **paths)

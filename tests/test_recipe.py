@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from running import times, tree
+from tiny_models import colour_data, colour_model
 
 from segdata.errors import InputError
 from segdata.files import write_file
@@ -91,6 +92,95 @@ def test_a_step_that_failed_is_gone_on_from(folder, tmp_path):
     broken.write_text(RECIPE)
     assert build(broken)[0].result.reused == 4
     assert tree(folder / "data") == whole
+
+
+TRAIN = """
+[[step]]
+command = "train"
+data = "photos"
+out = "run1"
+init = "none"
+network = {width = 16}
+views = 4
+epoch_views = 4
+batch = 4
+side = 64
+pixels = 4096
+workers = 0
+
+[[step]]
+command = "train"
+data = ["photos,who=dominant,others=lists/others.txt", "photos,who=everyone,weight=2,leave_out=lists/wrong.txt"]
+out = "run2"
+init = "run1"
+network = {width = 16}
+views = 8
+epoch_views = 4
+batch = 4
+side = 64
+pixels = 4096
+workers = 0
+"""
+
+
+@pytest.fixture
+def training(tmp_path):
+    """A recipe that trains in two stages, and the files that it names."""
+    data = colour_data(tmp_path / "recipe" / "photos")
+    metadata = (data / "metadata.jsonl").read_text()
+    (data / "metadata.jsonl").write_text(metadata.replace('"split": "test"', '"split": "train"'))
+    write_file(tmp_path / "recipe" / "lists" / "others.txt", b"0000\n0001\n")
+    write_file(tmp_path / "recipe" / "lists" / "wrong.txt", b"0003\n")
+    write_file(tmp_path / "recipe" / "recipe.toml", TRAIN.encode())
+    return tmp_path / "recipe"
+
+
+def test_a_recipe_trains_in_stages_once_wherever_it_is_run_from(training, tmp_path, monkeypatch):
+    pytest.importorskip("lightning")
+    heard = []
+    monkeypatch.chdir(training)
+    first, second = (step.result for step in build("recipe.toml", epochs=heard.append))
+    assert [row["epoch"] for row in heard] == [1, 1, 2]
+    assert [(Path(result.out).name, result.epochs) for result in (first, second)] == [("run1", 1), ("run2", 2)]
+    assert second.manifest.trained == {str(training / "photos"): 4 + 3}
+    before = times(training)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert [step.result.epochs for step in build(training / "recipe.toml", epochs=heard.append)] == [1, 2]
+    assert len(heard) == 3
+    assert times(training) == before
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ('"photos"', "7", r"step 1, train: data = 7 .*Expected `array`"),
+        ('"photos"', "[7]", r"step 1, train: data = \[7\] .*Expected `str`"),
+        ('"photos"', '"photos,whose=all"', r"step 1, train: .*photos,whose=all .*`whose`.*: write PATH,who="),
+        ("{width = 16}", '["width=16"]', r"step 1, train: network = \['width=16'\] .*Expected `object"),
+        ('"none"', "1", r"step 1, train: init = 1 .*Expected `str`"),
+    ],
+)
+def test_a_mistake_in_what_is_trained_on_is_named_before_anything_runs(training, before, after, message):
+    recipe = training / "recipe.toml"
+    recipe.write_text(TRAIN.replace(before, after, 1))
+    with pytest.raises(InputError, match=message):
+        build(recipe)
+    assert not (training / "run1").exists()
+
+
+def test_a_model_to_annotate_with_is_a_name_or_a_path_beside_the_recipe(folder, tmp_path):
+    recipe = folder / "recipe.toml"
+    step = '[[step]]\ncommand = "annotate"\ndata = "parts"\nout = "preds"\nmodel = '
+    model = colour_model(folder / "colours.onnx")
+    recipe.write_text(f'{step}"colours.onnx"')
+    assert build(recipe)[0].result.done == 4
+    recipe.write_text(f'{step}"{model}"')
+    assert build(recipe)[0].result.reused == 4
+    recipe.write_text(f'{step}"nowhere.onnx"')
+    with pytest.raises(InputError, match=f"{folder}/nowhere.onnx does not exist"):
+        build(recipe)
 
 
 STEP = '[[step]]\ncommand = "merge-parts"\nlabels = "parts"\nout = "data"\n'

@@ -1,39 +1,73 @@
-"""A model file of a few bytes whose answers are known, and a data set that it fits."""
+"""Model files of a few bytes whose answers are known, and photos and a data set that they fit."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
+from numpy.typing import NDArray
 
+from segdata.files import write_file
+from segdata.models.model_file import ModelFacts, add_facts
 from segdata.pixels import encode_photo, encode_png
+
+PIXELS = 64 * 64
+STEEP, MIDDLE = 0.1, 70
+"""A pixel's logit in `red_model` is STEEP times what red is above green, less MIDDLE."""
+
+
+def red_model(
+    path: Path, *, name: str = "red", pixels: int = PIXELS, threshold: float = 0.5, channels: int = 2
+) -> Path:
+    """Write a model of all persons, who are red; of the dominant one its logits are half of that.
+
+    It is a file such as export-model writes, with logits on a grid of half the size.
+    """
+    weights = np.zeros((channels, 3, 2, 2), np.float32)
+    weights[0, 0], weights[0, 1] = STEEP / 4, -STEEP / 4
+    weights[1:] = weights[0] / 2
+    bias = np.array([-STEEP * MIDDLE] + [-STEEP * MIDDLE / 2] * (channels - 1), np.float32)
+    return _write(path, weights, bias, ModelFacts(name, ("all", "dominant"), pixels, threshold, "CC0-1.0"))
 
 
 def colour_model(path: Path, *, name: str = "colours") -> Path:
-    """Write an ONNX file by the contract that takes what is red for all persons, and what is green for the dominant."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    from segdata.models.model_file import ModelFacts, add_facts
-
+    """Write a model that takes what is red for all persons, and what is green for the dominant one."""
     weights = np.array([[1, 0, 0], [0, 1, 0]], np.float32).reshape(2, 3, 1, 1)
     bias = np.array([-128, -128], np.float32)
+    return _write(path, weights, bias, ModelFacts(name, ("all", "dominant"), PIXELS, 0.5, "CC0-1.0"))
+
+
+def _write(path: Path, weights: NDArray[np.float32], bias: NDArray[np.float32], facts: ModelFacts) -> Path:
+    """Write a model of one convolution without overlap, by the contract for ONNX files."""
+    onnx: Any = pytest.importorskip("onnx")
+    make, kinds, ends = onnx.helper.make_node, onnx.TensorProto, onnx.helper.make_tensor_value_info
+    channels, side = len(weights), weights.shape[-1]
     nodes = [
-        helper.make_node("Cast", ["image"], ["real"], to=TensorProto.FLOAT),
-        helper.make_node("Transpose", ["real"], ["planes"], perm=[0, 3, 1, 2]),
-        helper.make_node("Conv", ["planes", "weights", "bias"], ["logits"]),
+        make("Cast", ["image"], ["floats"], to=kinds.FLOAT),
+        make("Transpose", ["floats"], ["pixels"], perm=[0, 3, 1, 2]),
+        make("Conv", ["pixels", "weights", "bias"], ["logits"], strides=[side, side]),
     ]
-    graph = helper.make_graph(
+    graph = onnx.helper.make_graph(
         nodes,
-        name,
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", "h", "w", 3])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 2, "h", "w"])],
-        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(bias, "bias")],
+        facts.name,
+        [ends("image", kinds.UINT8, ["n", "h", "w", 3])],
+        [ends("logits", kinds.FLOAT, ["n", channels, "h2", "w2"])],
+        [onnx.numpy_helper.from_array(weights, "weights"), onnx.numpy_helper.from_array(bias, "bias")],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    facts = ModelFacts(name, ("all", "dominant"), 64 * 64, 0.5, "CC0-1.0")
-    path.write_bytes(add_facts(model.SerializeToString(), facts))
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    write_file(path, add_facts(model.SerializeToString(), facts))
     return path
+
+
+def scene(height: int, width: int, *persons: tuple[int, int, int, int], red: int = 200) -> NDArray[np.uint8]:
+    """Draw a grey photo with red rectangles: top, left, height, width."""
+    photo = np.full((height, width, 3), 60, np.uint8)
+    for top, left, high, wide in persons:
+        photo[top : top + high, left : left + wide, 0] = red
+    return photo
 
 
 def colour_data(root: Path, *, persons: int = 1) -> Path:

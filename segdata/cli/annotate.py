@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -12,8 +12,20 @@ from segdata.models.base import Who
 
 
 def annotate(
-    data: Annotated[Path, typer.Argument(metavar="IMAGES|DATASET", help="A folder of photos, or a data set.")],
     out: Out,
+    data: Annotated[
+        Path | None, typer.Argument(metavar="IMAGES|DATASET", help="A folder of photos, or a data set.")
+    ] = None,
+    video: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE|FRAMES", help="Instead: a video, or a folder of its frames in order of name."),
+    ] = None,
+    prior: Annotated[
+        bool,
+        typer.Option(
+            "--prior/--no-prior", help="Show a model that takes it the mask of the frame before; for --video."
+        ),
+    ] = True,
     model: Annotated[
         str,
         typer.Option(metavar="NAME|FILE|RUN", help="bundled, mediapipe-selfie, mediapipe-pose, a FILE.onnx or a RUN."),
@@ -46,18 +58,36 @@ def annotate(
     """Give photos a first mask of their persons.
 
     Writes a data set: masks/ and metadata.jsonl, where confidence and uncertainty tell which masks a person should look
-    at first. Works offline with the model that comes with segdata. Run it again to go on after an interruption, or to
-    do what has changed.
+    at first. Of a video it also measures how much the masks flicker. Works offline with the model that comes with
+    segdata. Run it again to go on after an interruption, or to do what has changed; a video begins anew.
 
     \b
     Examples:
       segdata annotate photos --out preds
       segdata annotate photos --out preds --who dominant --refine --flips
+      segdata annotate --video clip.mp4 --out preds --model rcrnet-run
       segdata annotate data --out preds --model finetuned.onnx --probabilities
     """
     from segdata.cli.run import run_command
+    from segdata.errors import InputError
     from segdata.ops.annotate import annotate as twin
 
+    if (data is None) == (video is None):
+        raise InputError("annotate takes photos or a video", "give IMAGES, a DATASET, or --video FILE")
+    if video is not None:
+        _annotate_video(
+            video,
+            out=out,
+            model=model,
+            who=who,
+            threshold=threshold,
+            prior=prior,
+            probabilities=probabilities,
+            copy_photos=copy_photos,
+            flips=flips,
+            refine=refine,
+            as_json=as_json,
+        )
     run_command(
         twin,
         data,
@@ -74,3 +104,16 @@ def annotate(
         workers=workers,
         as_json=as_json,
     )
+
+
+def _annotate_video(video: Path, *, as_json: bool, **settings: Any) -> NoReturn:
+    from segdata.cli.output import TerminalProgress
+    from segdata.cli.results import end_with
+    from segdata.ops.annotate_video import annotate_video
+
+    progress = TerminalProgress()
+    try:
+        result = annotate_video(video, **settings, progress=progress)
+    finally:
+        progress.close()
+    end_with(result, as_json=as_json)

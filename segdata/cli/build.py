@@ -40,12 +40,13 @@ def build(
     """
     from segdata.cli.output import TerminalProgress
     from segdata.cli.results import end_with_steps
+    from segdata.cli.train import show_epoch
     from segdata.engine import Processes
     from segdata.recipe import build as twin
 
     progress = TerminalProgress()
     try:
-        results = twin(recipe, engine=Processes(workers), progress=progress)
+        results = twin(recipe, engine=Processes(workers), progress=progress, epochs=show_epoch)
     finally:
         progress.close()
     end_with_steps(results, as_json=as_json)

@@ -32,6 +32,10 @@ def export_model(
             show_default="0.999, int8 0.98, safetensors 1",
         ),
     ] = None,
+    domain: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of a network with branches for domains: that of one alone."),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="What the model is called in outputs.", show_default="the file's name")
     ] = None,
@@ -67,6 +71,7 @@ def export_model(
             bound=bound,
             name=name,
             threshold=threshold,
+            domain=domain,
             licence=licence,
             seed=seed,
             progress=progress,

@@ -11,6 +11,7 @@ import typer
 
 from segdata.cli.output import print_json, show_table
 from segdata.models.train import TrainReport
+from segdata.ops.annotate_video import VideoReport
 from segdata.ops.grade_domains import Grades
 from segdata.ops.split import SplitReport
 from segdata.quality.evaluate import Comparison, Evaluation
@@ -59,7 +60,7 @@ def show_failures(result: Any) -> int:
     """Print on stderr what failed, and give how many samples did."""
     if isinstance(result, Grades):
         result = result.report
-    if isinstance(result, Report):
+    if isinstance(result, Report | VideoReport):
         messages, count = result.failures, result.failed
         after = f"every sample that failed is a row of {result.outcomes}"
     else:
@@ -83,6 +84,14 @@ def _show_report(report: Report) -> None:
     counts += [f"{report.failed:,} failed"] if report.failed else []
     counts += [f"{count:,} {note}" for note, count in report.notes.items()]
     typer.echo(f"{report.step}: {', '.join(counts)} -> {report.out}")
+
+
+def _show_video(report: VideoReport) -> None:
+    counts = [f"{report.frames:,} frames done", *([f"{report.failed:,} failed"] if report.failed else [])]
+    typer.echo(f"annotate: {', '.join(counts)} -> {report.out}")
+    if report.temporal_consistency is not None:
+        seen = "each frame seen with the mask before" if report.prior else "each frame seen alone"
+        typer.echo(f"temporal consistency {100 * report.temporal_consistency:.2f} % ({seen})")
 
 
 def _show_grades(grades: Grades) -> None:
@@ -183,6 +192,7 @@ def _show_training(report: TrainReport) -> None:
 
 _SHOW: dict[type, Callable[[Any], None]] = {
     Report: _show_report,
+    VideoReport: _show_video,
     Grades: _show_grades,
     SplitReport: _show_split,
     Evaluation: _show_evaluation,

@@ -9,6 +9,7 @@ import typer
 
 from segdata.choices import KeypointSource
 from segdata.cli.options import Json, Workers
+from segdata.models.base import Who
 
 
 def saliency(
@@ -16,6 +17,7 @@ def saliency(
     keypoints: Annotated[
         KeypointSource, typer.Option(help="Whose keypoints: annotated, detected, or detected where none are annotated.")
     ] = "auto",
+    who: Annotated[Who, typer.Option(help="All persons, or the dominant one alone.")] = "all",
     bits: Annotated[Literal["8", "16"], typer.Option(help="Of the PNG.")] = "16",
     preview: Annotated[
         bool, typer.Option("--preview", help="Also show the maps over the photos, in preview/.")
@@ -35,11 +37,20 @@ def saliency(
     \b
     Examples:
       segdata saliency data --preview
+      segdata saliency data --who dominant
       segdata saliency photos --keypoints pose --bits 8 --out maps
     """
     from segdata.cli.run import run_command
     from segdata.ops.saliency import saliency as twin
 
     run_command(
-        twin, data, keypoints=keypoints, bits=int(bits), preview=preview, out=out, workers=workers, as_json=as_json
+        twin,
+        data,
+        keypoints=keypoints,
+        who=who,
+        bits=int(bits),
+        preview=preview,
+        out=out,
+        workers=workers,
+        as_json=as_json,
     )

@@ -23,14 +23,26 @@ def train(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder of the run, made if needed.")],
-    model: Annotated[str, typer.Option(help="The network.")] = "alisnet",
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="NETWORK",
+            help="alisnet, rcrnet, rcrnet-encoder, rcrnet-decoder, rcrnet-bypass, lwpsn, bisenet, trisenet, "
+            "md-trisenet or portrait.",
+        ),
+    ] = "alisnet",
     network: Annotated[
         list[str] | None,
         typer.Option("--network", metavar="OPTION=VALUE", help="Option of the network's builder; repeatable."),
     ] = None,
     init: Annotated[
-        str, typer.Option(metavar="imagenet|none|bundled|RUN|FILE", help="The weights to start from.")
-    ] = "imagenet",
+        str | None,
+        typer.Option(
+            metavar="imagenet|none|bundled|RUN|FILE",
+            help="The weights to start from.",
+            show_default="imagenet where the network's backbone has such weights",
+        ),
+    ] = None,
     views: Annotated[int, typer.Option(min=1, help="How many views of photos are seen in all.")] = 40_000,
     epoch_views: Annotated[int, typer.Option(min=1, help="How many of them from one validation to the next.")] = 2_000,
     side: Annotated[int, typer.Option(min=32, help="Side of a view in pixels, a multiple of 32.")] = 320,
@@ -39,6 +51,9 @@ def train(
     ] = 576 * 384,
     batch: Annotated[int, typer.Option(min=2, help="Views at once.")] = 16,
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
+    texture: Annotated[
+        float, typer.Option(min=0, max=1, help="Probability of each change of colour, light, sharpness and noise.")
+    ] = 0.5,
     patience: Annotated[
         int | None, typer.Option(min=1, help="End after so many epochs without a better score.")
     ] = None,
@@ -79,17 +94,19 @@ def train(
         pixels=pixels,
         batch=batch,
         rate=rate,
+        texture=texture,
         patience=patience,
         freeze_norms=freeze_norms,
         seed=seed,
         precision=precision,
         device=device,
         workers=workers,
-        progress=_show_epoch,
+        progress=show_epoch,
     )
     end_with(result, as_json=as_json)
 
 
-def _show_epoch(row: dict[str, float]) -> None:
+def show_epoch(row: dict[str, float]) -> None:
+    """Print on stderr how an epoch went."""
     scores = "".join(f", {name.removeprefix('val/')} {100 * value:.2f} %" for name, value in row.items() if "/" in name)
     typer.echo(f"epoch {row['epoch']:.0f}: loss {row['loss']:.3f}{scores}", err=True)

@@ -124,11 +124,7 @@ def _face_solution(reach: Range, floor: float) -> Callable[[Image], list[Face]]:
 
 
 def _face_task(mediapipe: Any, reach: Range, floor: float) -> Callable[[Image], list[Face]]:
-    vision, base = _tasks(f"blazeface-{reach}")
-    detector = vision.FaceDetector.create_from_options(
-        vision.FaceDetectorOptions(base_options=base, min_detection_confidence=floor)
-    )
-    _leave_open(detector)
+    detector = _task(f"blazeface-{reach}", "FaceDetector", min_detection_confidence=floor)
 
     def detect(image: Image) -> list[Face]:
         found = detector.detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(image)))
@@ -149,9 +145,7 @@ def _pose_solution(mediapipe: Any) -> Callable[[Image], Any]:
 
 
 def _pose_task(mediapipe: Any) -> Callable[[Image], Any]:
-    vision, base = _tasks("mediapipe-pose")
-    landmarker = vision.PoseLandmarker.create_from_options(vision.PoseLandmarkerOptions(base_options=base))
-    _leave_open(landmarker)
+    landmarker = _task("mediapipe-pose", "PoseLandmarker")
 
     def find(image: Image) -> Any:
         found = landmarker.detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, image)).pose_landmarks
@@ -166,10 +160,7 @@ def _selfie_solution(mediapipe: Any) -> Callable[[Image], Any]:
 
 
 def _selfie_task(mediapipe: Any) -> Callable[[Image], Any]:
-    vision, base = _tasks("mediapipe-selfie")
-    options = vision.ImageSegmenterOptions(base_options=base, output_confidence_masks=True)
-    segmenter = vision.ImageSegmenter.create_from_options(options)
-    _leave_open(segmenter)
+    segmenter = _task("mediapipe-selfie", "ImageSegmenter", output_confidence_masks=True)
 
     def segment(image: Image) -> Any:
         found = segmenter.segment(mediapipe.Image(mediapipe.ImageFormat.SRGB, image)).confidence_masks
@@ -184,10 +175,7 @@ def _pose_mask_solution(mediapipe: Any) -> Callable[[Image], Any]:
 
 
 def _pose_mask_task(mediapipe: Any) -> Callable[[Image], Any]:
-    vision, base = _tasks("mediapipe-pose")
-    options = vision.PoseLandmarkerOptions(base_options=base, output_segmentation_masks=True)
-    landmarker = vision.PoseLandmarker.create_from_options(options)
-    _leave_open(landmarker)
+    landmarker = _task("mediapipe-pose", "PoseLandmarker", output_segmentation_masks=True)
 
     def segment(image: Image) -> Any:
         found = landmarker.detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, image)).segmentation_masks
@@ -196,8 +184,8 @@ def _pose_mask_task(mediapipe: Any) -> Callable[[Image], Any]:
     return segment
 
 
-def _tasks(model: str) -> tuple[Any, Any]:
-    """Give mediapipe's vision tasks and the options that name a model's file."""
+def _task(model: str, kind: str, **options: Any) -> Any:
+    """Open a model's file as one of mediapipe's vision tasks."""
     from mediapipe.tasks.python import BaseOptions, vision  # noqa: PLC0415
 
     file = FILES[model].download
@@ -207,12 +195,19 @@ def _tasks(model: str) -> tuple[Any, Any]:
             f"the model file {file.name} is not in {path.parent}",
             f"get it by segdata models --fetch {model}, or from {file.url}",
         )
-    return vision, BaseOptions(model_asset_path=str(path))
-
-
-def _leave_open(task: Any) -> None:
-    """Let the process free a task at its end: to close it, mediapipe wants threads that Python has ended by then."""
+    base = BaseOptions(model_asset_path=str(path))
+    try:
+        task = getattr(vision, kind).create_from_options(
+            getattr(vision, f"{kind}Options")(base_options=base, **options)
+        )
+    except (RuntimeError, ValueError) as error:  # of a file that is not what its name says
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise InputError(
+            f"the model file {path} cannot be opened ({reason})", f"get it again by segdata models --fetch {model}"
+        ) from error
+    # The process frees a task at its end: to close it, mediapipe wants threads that Python has ended by then.
     atexit.register(setattr, task, "close", lambda: None)
+    return task
 
 
 def _mediapipe() -> Any:

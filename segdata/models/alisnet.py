@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segdata.models.backbones import BACKBONES, Backbone
+from segdata.models.base import Need
 from segdata.models.layers import ConvBlock
 from segdata.models.losses import point_loss, segmentation_loss
-from segdata.models.network import Batch, LossWeights, Need
+from segdata.models.network import Batch, LossWeights
 from segdata.models.pointrend import PointHead, refine
 
 

@@ -141,11 +141,12 @@ def _bundled(check: bool) -> Model:
 
 
 def _mediapipe(name: str, check: bool) -> Model:
-    known = FILES[name].in_wheel if wheel_folder() is not None else (FILES[name].download,)
+    in_wheel = wheel_folder() is not None
+    known = FILES[name].in_wheel if in_wheel else (FILES[name].download,)
     files = tuple(_stored(path, file.sha256, check) for path, file in zip(files_of(name), known, strict=True))
     how = ""
-    if any(file.bytes is None for file in files):
-        how = f"segdata models --fetch {name}"
+    if any(file.state in {"missing", "damaged"} for file in files):
+        how = "install mediapipe again: its wheel holds the files" if in_wheel else f"segdata models --fetch {name}"
     if find_spec("mediapipe") is None:
         how = _DETECT if not how else f"{_DETECT}; should its version hold no models, {how}"
     return Model(name, _GIVES[name], not how, files, _LICENCE, how)

@@ -18,7 +18,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from torch import nn
+    from segdata.models.networks import AnyNetwork
 
 _PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _PASSED_ON = frozenset({"Cast", "DequantizeLinear", "Identity", "Reshape", "Transpose"})
@@ -94,15 +94,21 @@ def _where_used(node: Any) -> str:
     return name
 
 
-def torch_cost(network: nn.Module, shape: tuple[int, int]) -> Cost:
-    """Count what a network costs that takes (N, 3, H, W), for one photo of `shape`: it is run once, on black."""
+def torch_cost(network: AnyNetwork, shape: tuple[int, int]) -> Cost:
+    """Count what a network costs for one photo of `shape`: it is run once, on black.
+
+    Of a network with a branch for each domain the operations are those of one, the parameters all.
+    """
     import torch  # noqa: PLC0415
     from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415
 
     parameters = list(network.parameters())
     counter = FlopCounterMode(display=False)
+    device = parameters[0].device
+    black = torch.zeros(1, 4 if {"prior", "saliency"} & network.needs else 3, *shape, device=device)
+    domain = [torch.zeros(1, dtype=torch.int64, device=device)] if "domain" in network.needs else []
     with torch.no_grad(), counter:
-        network(torch.zeros(1, 3, *shape, device=parameters[0].device))
+        network(black, *domain)
     return Cost(sum(each.numel() for each in parameters), counter.get_total_flops())
 
 

@@ -2,30 +2,59 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
+from segdata.models.alisnet import ALiSNet
 from segdata.models.backbones import Backbone
+from segdata.models.portrait import PortraitNetwork
+from segdata.models.rcrnet import RCRNet
 
 if TYPE_CHECKING:
-    from segdata.models.alisnet import ALiSNet
+    from segdata.models.networks import AnyNetwork
 
 _BLOCK = 2
 _KERNEL = 3
 
+_Net = TypeVar("_Net", bound=nn.Module)
 
-class Deployed(nn.Module):
-    """From uint8 (N, H, W, 3) photos to the logits of an `ALiSNet`; 32 must divide H and W.
 
-    Differs from the network that it takes, which is left as it is, by rounding alone. Each batch normalisation is in
-    the weights of its convolution, and so is the deviation of the pixels. The first convolution works on blocks of
-    2 x 2 pixels (12 channels) with a 2 x 2 kernel instead of on pixels with a 3 x 3 one and stride 2: runtimes handle
-    12 channels twice as fast as 3. The mean stays a subtraction, since convolutions pad with zeros after it.
+def deployed(network: AnyNetwork) -> nn.Module:
+    """Give what a network is in a file: from uint8 (N, H, W, C) photos to its logits; 32 must divide H and W.
+
+    Differs from the network, which is left as it is, by rounding alone. Each batch normalisation is in the weights of
+    the convolution before it, and modules of RCRNet are single convolutions. C is 4 for a network that takes a fourth
+    channel, else 3.
+    """
+    if isinstance(network, ALiSNet | PortraitNetwork):
+        return _OnBlocks(network)
+    return _OnPixels(network.fold() if isinstance(network, RCRNet) else _without_batch_norms(network))
+
+
+class _OnPixels(nn.Module):
+    """A network that takes photos as they are decoded."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.eval()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Give float32 logits (N, K, h, w)."""
+        logits: Tensor = self.network(image.permute(0, 3, 1, 2).float())
+        return logits
+
+
+class _OnBlocks(nn.Module):
+    """A network on one of our backbones, whose first convolution works on blocks of 2 x 2 pixels.
+
+    12 channels with a 2 x 2 kernel, instead of pixels with a 3 x 3 one and stride 2: runtimes handle 12 channels twice
+    as fast as 3. The deviation of the pixels is in its weights; the mean stays a subtraction, since convolutions pad
+    with zeros after it.
     """
 
-    def __init__(self, network: ALiSNet) -> None:
+    def __init__(self, network: ALiSNet | PortraitNetwork) -> None:
         super().__init__()
         self.network = _without_batch_norms(network).eval()
         backbone = self.network.backbone
@@ -65,8 +94,8 @@ class _Stages(nn.Module):
         return features
 
 
-def _without_batch_norms(network: ALiSNet) -> ALiSNet:
-    """Copy a network with each batch normalisation folded into the convolution before it."""
+def _without_batch_norms(network: _Net) -> _Net:
+    """Copy a network with each batch normalisation behind a convolution folded into that."""
     from copy import deepcopy  # noqa: PLC0415
 
     from torch.nn.utils.fusion import fuse_conv_bn_eval  # noqa: PLC0415
@@ -75,8 +104,9 @@ def _without_batch_norms(network: ALiSNet) -> ALiSNet:
     for block in list(copy.modules()):
         if isinstance(block, nn.Sequential):
             for place, layer in enumerate(block):
-                if isinstance(layer, nn.BatchNorm2d):
-                    block[place - 1] = fuse_conv_bn_eval(cast("nn.Conv2d", block[place - 1]), layer)
+                before = block[place - 1]
+                if isinstance(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
+                    block[place - 1] = fuse_conv_bn_eval(before, layer)
                     block[place] = nn.Identity()
     return copy
 

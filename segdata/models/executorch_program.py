@@ -7,16 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from segdata.errors import InputError
-from segdata.models.deploy import Deployed
+from segdata.models.deploy import deployed
+from segdata.models.probability import sigmoid
+from segdata.models.runs import fourth_of
 from segdata.models.shapes import enlarge, fit, network_shape
 
 if TYPE_CHECKING:
-    from segdata.models.alisnet import ALiSNet
     from segdata.models.base import Image, Probabilities
+    from segdata.models.networks import AnyNetwork
 
 _PORTRAIT = (3, 2)
 
@@ -30,8 +31,8 @@ def program_shape(pixels: int) -> tuple[int, int]:
     return network_shape(_PORTRAIT, pixels)
 
 
-def executorch_program(network: ALiSNet, pixels: int) -> bytes:
-    """Give a network as a program (.pte): input uint8 (1, H, W, 3) of `program_shape`, output float32 logits.
+def executorch_program(network: AnyNetwork, pixels: int) -> bytes:
+    """Give a network as a program (.pte): input uint8 (1, H, W, C) of `program_shape`, output float32 logits.
 
     Normalisation is inside; the shape is fixed, which is how XNNPACK plans memory. Raises `InputError` without the
     package `executorch`.
@@ -43,8 +44,9 @@ def executorch_program(network: ALiSNet, pixels: int) -> bytes:
             from executorch.exir import to_edge_transform_and_lower  # noqa: PLC0415
         except ImportError as error:
             raise InputError("export to ExecuTorch needs the package executorch", "pip install executorch") from error
-        example = (torch.zeros((1, *program_shape(pixels), 3), dtype=torch.uint8),)
-        exported = torch.export.export(Deployed(network), example)
+        channels = 4 if fourth_of(network) else 3
+        example = (torch.zeros((1, *program_shape(pixels), channels), dtype=torch.uint8),)
+        exported = torch.export.export(deployed(network), example)
         lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
         return bytes(lowered.to_executorch().buffer)
 
@@ -61,7 +63,6 @@ def open_program(path: Path, pixels: int) -> Callable[[Image], Probabilities]:
     def predict(image: Image) -> Probabilities:
         seen = torch.from_numpy(fit(image, shape))[None]
         logits = method.execute([seen])[0][0].numpy()
-        probabilities: Probabilities = (1 / (1 + np.exp(-enlarge(logits, image.shape[:2])))).astype(np.float32)
-        return probabilities
+        return sigmoid(enlarge(logits, image.shape[:2]))
 
     return predict

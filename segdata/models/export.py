@@ -11,21 +11,23 @@ import msgspec
 import numpy as np
 
 from segdata.choices import ModelFormat
-from segdata.dataset import open_rows
-from segdata.demo.photos import PHOTOS, read_photo
+from segdata.dataset import Row, open_rows
+from segdata.demo.photos import PHOTOS, Photo, read_photo
+from segdata.domains import DOMAINS
 from segdata.errors import InputError, SegdataError
 from segdata.files import part_of, read_file, write_file
 from segdata.models.model_file import ModelFacts, add_facts, read_facts
+from segdata.models.probability import sigmoid
 from segdata.models.settings import TrainSettings
-from segdata.models.shapes import fit, network_shape
-from segdata.pixels import decode_image
+from segdata.models.shapes import bytes_of_map, fit, network_shape, with_fourth
+from segdata.pixels import decode_image, decode_probability
 from segdata.quality.overlap import Overlap, overlap
 from segdata.quality.packed import pack_pair
 from segdata.steps import Progress
 
 if TYPE_CHECKING:
-    from segdata.models.alisnet import ALiSNet
-    from segdata.models.base import Image, Probabilities
+    from segdata.models.base import Fourth, Image, Probabilities
+    from segdata.models.networks import AnyNetwork
 
 BOUNDS: dict[ModelFormat, float] = {"onnx": 0.999, "onnx-int8": 0.98, "safetensors": 1.0, "executorch": 0.999}
 """The pooled IoU with the network's own masks that an export must reach."""
@@ -70,6 +72,7 @@ def export_model(
     format: ModelFormat = "onnx",  # noqa: A002 - the option's name
     photos: str | Path | None = None,
     bound: float | None = None,
+    domain: str | None = None,
     name: str | None = None,
     threshold: float = 0.5,
     licence: str = "",
@@ -90,6 +93,8 @@ def export_model(
         default the data sets of the run as far as they are where they were, and otherwise the demo's photos.
     bound : the pooled IoU of the model's masks with those of the network from which on it is written; by default that
         of the format in `BOUNDS`.
+    domain : of `segdata.domains.DOMAINS`, of a network with a branch for each: that branch alone, a third of the file's
+        operations; by default the mean of those that have learnt.
     name : what the model is called in outputs; by default the file's name without suffix.
     threshold : the probability in [0, 1] from which on a pixel is a person's.
     licence : of the weights, for whoever gets the file.
@@ -102,20 +107,20 @@ def export_model(
     if out.exists():
         raise InputError(f"{out} exists", "choose another name, or remove it")
     try:
-        from segdata.models.alisnet import ALiSNet  # noqa: PLC0415 - loads torch
-        from segdata.models.runs import WHO, load_run  # noqa: PLC0415
+        from segdata.models.runs import WHO, fourth_of, load_run  # noqa: PLC0415 - loads torch
     except ModuleNotFoundError as error:
         raise InputError(f"export needs {error.name}", "pip install 'segdata[train]'") from error
     network, settings = load_run(run)
-    if not isinstance(network, ALiSNet):
-        raise InputError(f"the network of {run} is fed more than photos", "export a run of alisnet")
-    calibration, comparison = _choose(_readers(photos, settings), seed)
+    if domain is not None:
+        network = _of_domain(network, domain, run)
+    fourth = fourth_of(network)
+    calibration, comparison = _choose(_readers(photos, settings, fourth), seed)
     if format == "executorch":
         from segdata.models.executorch_program import program_shape  # noqa: PLC0415
 
         shape = program_shape(settings.pixels)  # which it takes alone: other photos would be seen squeezed by it alone
         comparison = [partial(_in_shape, read, shape) for read in comparison]
-    facts = ModelFacts(name or out.stem, WHO[: network.coarse.out_channels], settings.pixels, threshold, licence)
+    facts = ModelFacts(name or out.stem, WHO, settings.pixels, threshold, licence, fourth)
     part = part_of(out)
     order = _Order(network, settings, facts, calibration, progress)
     try:
@@ -171,7 +176,7 @@ def compare(
 class _Order(NamedTuple):
     """What a format is made from."""
 
-    network: ALiSNet
+    network: AnyNetwork
     settings: TrainSettings
     facts: ModelFacts
     calibration: list[_Read]
@@ -231,32 +236,49 @@ _FORMATS: dict[ModelFormat, Callable[[_Order, Path], _Predict]] = {
 }
 
 
-def _by_torch(network: ALiSNet, pixels: int, image: Image) -> Probabilities:
+def _by_torch(network: AnyNetwork, pixels: int, image: Image) -> Probabilities:
     from segdata.models.runs import predict_logits  # noqa: PLC0415
 
-    logits = np.clip(predict_logits(network, image, pixels), -80, 80)  # exp(80) is still finite in float32
-    probabilities: Probabilities = (1 / (1 + np.exp(-logits))).astype(np.float32)
-    return probabilities
+    return sigmoid(predict_logits(network, image, pixels))
 
 
-def _readers(photos: str | Path | None, settings: TrainSettings) -> list[tuple[bool, _Read]]:
+def _of_domain(network: AnyNetwork, domain: str, run: Path) -> AnyNetwork:
+    from segdata.models.trisenet import MultiDomainTriSeNet  # noqa: PLC0415
+
+    if not isinstance(network, MultiDomainTriSeNet):
+        raise InputError(f"the network of {run} has no branches for domains", "leave --domain away")
+    if domain not in DOMAINS:
+        raise InputError(f"there is no domain {domain!r}", f"choose {', '.join(DOMAINS)}")
+    return network.for_domain(DOMAINS.index(domain))
+
+
+def _readers(photos: str | Path | None, settings: TrainSettings, fourth: Fourth) -> list[tuple[bool, _Read]]:
     """List photos, each with whether it was held out from training."""
     folders = [source.path for source in settings.data if Path(source.path).is_dir()] if photos is None else [photos]
     found: list[tuple[bool, _Read]] = []
     for folder in folders:
         root, rows = open_rows(folder, "file_name")
         found.extend(
-            (row.get("split", "train") != "train", partial(_read, root / row["file_name"]))
+            (row.get("split", "train") != "train", partial(_read, root, row, fourth))
             for row in rows()
             if row.get("file_name")
         )
     if folders and not found:
         raise InputError(f"{folders[0]} holds no photos", "give --photos")
-    return found or [(False, partial(read_photo, photo)) for photo in PHOTOS]
+    return found or [(False, partial(_read_demo, photo, fourth)) for photo in PHOTOS]
 
 
-def _read(path: Path) -> Image:
-    return decode_image(read_file(path), str(path))
+def _read(root: Path, row: Row, fourth: Fourth) -> Image:
+    path = root / row["file_name"]
+    image = decode_image(read_file(path), str(path))
+    if fourth == "saliency" and row.get("saliency_file_name"):
+        map_file = root / row["saliency_file_name"]
+        return np.dstack([image, bytes_of_map(decode_probability(read_file(map_file), str(map_file)))])
+    return with_fourth(image, fourth)
+
+
+def _read_demo(photo: Photo, fourth: Fourth) -> Image:
+    return with_fourth(read_photo(photo), fourth)
 
 
 def _in_shape(read: _Read, shape: tuple[int, int]) -> Image:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segdata.models.base import Need
 from segdata.models.layers import ConvBlock
 from segdata.models.losses import segmentation_loss
-from segdata.models.network import Batch, LossWeights, Need
+from segdata.models.network import Batch, LossWeights
 from segdata.models.resnext import ResNeXt, resnext29
 
 _MEAN = (123.675, 116.28, 103.53)
@@ -53,7 +54,7 @@ class LWPSN(nn.Module):
     """From (N, 4, H, W) pixels in [0, 255], or (N, 3, H, W) without a map, to logits (N, 2, H / 4, W / 4).
 
     32 must divide H and W. The fourth channel is the spatial saliency map times 255; where nothing is known of
-    persons it is 0. The logits are of everyone and of the dominant person, each with a sigmoid of its own.
+    persons it is 0. The logits are of the dominant person and of everyone, each with a sigmoid of its own.
     """
 
     mean: Tensor

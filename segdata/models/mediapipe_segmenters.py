@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from segdata.detect.mediapipe_models import pose_mask, selfie_mask
 
 if TYPE_CHECKING:
-    from segdata.models.base import Image, Probabilities, Who
+    from segdata.models.base import Fourth, Image, Probabilities, Who
 
 
 class _Mediapipe:
@@ -19,6 +19,8 @@ class _Mediapipe:
     threshold = 0.5
     pixels = None
     sha256 = None
+    fourth: Fourth = ""
+    uses_domains = False
 
     def __init__(self, model: Callable[[Image], Probabilities]) -> None:
         self._model = model
@@ -26,6 +28,10 @@ class _Mediapipe:
     def probabilities(self, images: Sequence[Image]) -> list[Probabilities]:
         """Give float32 (1, H, W) in [0, 1] for each upright uint8 (H, W, 3) RGB photo."""
         return [self._model(image)[None] for image in images]
+
+    def for_domain(self, _domain: str | None) -> _Mediapipe:
+        """Give itself: it knows nothing of domains."""
+        return self
 
 
 class SelfieSegmenter(_Mediapipe):

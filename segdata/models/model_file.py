@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import msgspec
 
 from segdata.errors import InputError
-from segdata.models.base import Who
+from segdata.models.base import Fourth, Who
 
 _PREFIX = "segdata."
 _FORMAT = "1"
@@ -28,7 +28,8 @@ class ModelFacts(msgspec.Struct, frozen=True):
 
     `who` is the meaning of each channel of its logits, the default first; `pixels` the number of pixels that photos
     are brought to (`segdata.models.shapes.network_shape`); `threshold` the probability from which on a pixel is a
-    person's; `sha256` 64 hexadecimal digits, of the file's bytes with those digits as zeros.
+    person's; `fourth` what a fourth channel of the photo holds, where it takes one; `sha256` 64 hexadecimal digits, of
+    the file's bytes with those digits as zeros.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ModelFacts(msgspec.Struct, frozen=True):
     pixels: int
     threshold: float
     licence: str = ""
+    fourth: Fourth = ""
     sha256: str = _UNSIGNED
 
 
@@ -80,6 +82,7 @@ def add_facts(model: bytes, facts: ModelFacts) -> bytes:
         "pixels": str(facts.pixels),
         "threshold": repr(facts.threshold),
         "licence": facts.licence,
+        **({"fourth": facts.fourth} if facts.fourth else {}),
         "sha256": _UNSIGNED,
     }
     for key, value in values.items():

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn
 
-Need = Literal["second-texture", "prior", "saliency", "domain"]
-"""What a network is fed beside photos: the same views in another texture, a disturbed mask or a saliency map as fourth
-channel, or the domain of each photo."""
+from segdata.models.base import Need
 
 
 class Batch(NamedTuple):

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from segdata.errors import InputError
 from segdata.models.alisnet import ALiSNet, alisnet
+from segdata.models.lwpsn import LWPSN, lwpsn
+from segdata.models.portrait import PortraitNetwork, portrait
+from segdata.models.rcrnet import RCRNet, rcrnet, rcrnet_bypass, rcrnet_decoder, rcrnet_encoder
+from segdata.models.trisenet import MultiDomainTriSeNet, TriSeNet, bisenet, md_trisenet, trisenet
 
-NETWORKS: dict[str, Callable[..., ALiSNet]] = {"alisnet": alisnet}
+AnyNetwork: TypeAlias = ALiSNet | RCRNet | LWPSN | TriSeNet | MultiDomainTriSeNet | PortraitNetwork
+"""What can be trained; each is a `segdata.models.network.Network`."""
+
+NETWORKS: dict[str, Callable[..., AnyNetwork]] = {
+    "alisnet": alisnet,
+    "rcrnet": rcrnet,
+    "rcrnet-encoder": rcrnet_encoder,
+    "rcrnet-decoder": rcrnet_decoder,
+    "rcrnet-bypass": rcrnet_bypass,
+    "lwpsn": lwpsn,
+    "bisenet": bisenet,
+    "trisenet": trisenet,
+    "md-trisenet": md_trisenet,
+    "portrait": portrait,
+}
 
 
-def build_network(name: str, options: dict[str, Any] | None = None) -> ALiSNet:
+def build_network(name: str, options: dict[str, Any] | None = None) -> AnyNetwork:
     """Give an untrained network by name. Raises `InputError` for an unknown name or option."""
     if name not in NETWORKS:
         raise InputError(f"there is no network {name!r} to train", f"use one of {', '.join(NETWORKS)}")

@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING
 import torch
 
 from segdata.errors import InputError
-from segdata.models.deploy import Deployed
+from segdata.models.deploy import deployed
+from segdata.models.runs import fourth_of
 
 if TYPE_CHECKING:
-    from segdata.models.alisnet import ALiSNet
+    from segdata.models.networks import AnyNetwork
 
 _OPSET = 20
-_EXAMPLE = (2, 384, 320, 3)  # two different sides and a batch, lest one be taken for another
+_EXAMPLE = (2, 384, 320)  # two different sides and a batch, lest one be taken for another
 
 
-def onnx_graph(network: ALiSNet) -> bytes:
-    """Give a network as an ONNX model: input `image` uint8 (N, H, W, 3), output `logits` float32 (N, K, h, w).
+def onnx_graph(network: AnyNetwork) -> bytes:
+    """Give a network as an ONNX model: input `image` uint8 (N, H, W, C), output `logits` float32 (N, K, h, w).
 
-    N is free, H and W are any multiples of 32. Normalisation is inside. Raises `InputError` without the package `onnx`.
+    N is free, H and W are any multiples of 32, C is 4 where the network takes a fourth channel, else 3. Normalisation
+    is inside. Raises `InputError` without the package `onnx`.
     """
     try:
         import onnxscript  # noqa: F401, PLC0415 - what torch turns graphs into ONNX with
@@ -37,8 +39,8 @@ def onnx_graph(network: ALiSNet) -> bytes:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")  # of torch about its own exporter
             program = torch.onnx.export(
-                Deployed(network),
-                (torch.zeros(_EXAMPLE, dtype=torch.uint8),),
+                deployed(network),
+                (torch.zeros((*_EXAMPLE, 4 if fourth_of(network) else 3), dtype=torch.uint8),),
                 input_names=["image"],
                 output_names=["logits"],
                 dynamo=True,

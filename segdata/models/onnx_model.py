@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 from segdata.errors import InputError
 from segdata.models.model_file import read_facts
-from segdata.models.shapes import enlarge, fit, network_shape
+from segdata.models.probability import sigmoid
+from segdata.models.shapes import enlarge, fit, network_shape, with_fourth
 
 if TYPE_CHECKING:
     from segdata.models.base import Image, Probabilities
 
 _ERRORS_ALONE = 3
-_STEEPEST = 80.0  # exp(80) is still finite in float32
 
 
 class OnnxSegmenter:
@@ -35,6 +35,8 @@ class OnnxSegmenter:
     Raises `InputError` that names the file where it cannot be read, is no such model, or is damaged.
     """
 
+    uses_domains = False
+
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
         try:
             data = Path(path).read_bytes()
@@ -42,28 +44,40 @@ class OnnxSegmenter:
             raise InputError(f"the model file {path} cannot be read ({error.strerror})", "check the path") from error
         facts = read_facts(data, str(path))
         self.name, self.who, self.threshold = facts.name, facts.who, facts.threshold
-        self.pixels, self.sha256 = facts.pixels, facts.sha256
+        self.pixels, self.sha256, self.fourth = facts.pixels, facts.sha256, facts.fourth
         self._session = _open(path, data, threads or _threads())
         ends = [(end.name, end.type) for end in (*self._session.get_inputs(), *self._session.get_outputs())]
-        channels = self._session.get_outputs()[0].shape[1:2]
-        if ends != [("image", "tensor(uint8)"), ("logits", "tensor(float)")] or channels != [len(self.who)]:
+        channels = self._session.get_inputs()[0].shape[3:], self._session.get_outputs()[0].shape[1:2]
+        right = [4 if self.fourth else 3], [len(self.who)]
+        if ends != [("image", "tensor(uint8)"), ("logits", "tensor(float)")] or channels != right:
             raise InputError(
                 f"{path} takes or gives something else than a model of segdata ({ends})", "export the model again"
             )
 
     def probabilities(self, images: Sequence[Image]) -> list[Probabilities]:
-        """Give float32 (K, H, W) in [0, 1] for each uint8 (H, W, 3) RGB photo; those seen at one shape run together."""
+        """Give float32 (K, H, W) in [0, 1] for each uint8 (H, W, 3) RGB photo; those seen at one shape run together.
+
+        A model with a `fourth` channel takes (H, W, 4) as well.
+        """
         places: dict[tuple[int, int], list[int]] = defaultdict(list)
         for place, image in enumerate(images):
             places[network_shape((image.shape[0], image.shape[1]), self.pixels)].append(place)
         found: dict[int, Probabilities] = {}
         for shape, members in places.items():
-            seen = np.stack([fit(images[place], shape) for place in members])
-            logits = self._session.run(["logits"], {"image": seen})[0]
-            for place, each in zip(members, logits, strict=True):
+            seen = np.stack([fit(with_fourth(images[place], self.fourth), shape) for place in members])
+            for place, each in zip(members, self.logits(seen), strict=True):
                 height, width = images[place].shape[:2]
-                found[place] = _sigmoid(enlarge(each, (height, width)))
+                found[place] = sigmoid(enlarge(each, (height, width)))
         return [found[place] for place in range(len(images))]
+
+    def logits(self, seen: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Give what the network itself gives, float32 (N, K, h, w), of uint8 (N, H, W, C); 32 divides H and W."""
+        found: npt.NDArray[np.float32] = self._session.run(["logits"], {"image": seen})[0]
+        return found
+
+    def for_domain(self, _domain: str | None) -> OnnxSegmenter:
+        """Give itself: a file holds no branches for domains."""
+        return self
 
 
 def _open(path: str | Path, data: bytes, threads: int) -> Any:
@@ -87,12 +101,3 @@ def _threads() -> int:
     if multiprocessing.parent_process() is not None:
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Turn logits into probabilities, in place."""
-    np.clip(logits, -_STEEPEST, _STEEPEST, out=logits)
-    np.negative(logits, out=logits)
-    np.exp(logits, out=logits)
-    np.add(logits, 1, out=logits)
-    return np.reciprocal(logits, out=logits)

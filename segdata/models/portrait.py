@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segdata.models.backbones import Backbone, mobilenet_v2
+from segdata.models.base import Need
 from segdata.models.layers import ConvBlock
 from segdata.models.losses import cross_entropy, segmentation_loss
-from segdata.models.network import Batch, LossWeights, Need
+from segdata.models.network import Batch, LossWeights
 
 _BOUNDARY_WIDTH = 64
 _RATES = (3, 6, 9)  # DeepLab's 6, 12, 18 are for features of twice the resolution
@@ -81,6 +82,8 @@ class Level(nn.Module):
 class PortraitNetwork(nn.Module):
     """From (N, 3, H, W) pixels in [0, 255] to logits (N, outputs, H / 4, W / 4); 32 must divide H and W.
 
+    Two output channels are the dominant person and everyone, each with its own sigmoid; boundaries are everyone's.
+
     The encoder's features at strides 4, 8, 16 and 32 each enter a level of the decoder. A level predicts categories
     and boundaries, both supervised. With `attention`, the mean of the deeper level's categories, through a sigmoid,
     weighs those of the level, which are added (cross-granularity categorical attention, 2.1.4). With `enhancement`,
@@ -117,8 +120,8 @@ class PortraitNetwork(nn.Module):
         fused = [level.fuse(*each) for level, *each in zip(levels, encoded, entered, attended, enhanced, strict=True)]
         # A 1 x 1 convolution and enlargement change places: what is enlarged are the logits of each level.
         logits = self.classify(fused[0])
-        for x in fused[1:]:
-            logits = logits + _resized(functional.conv2d(x, self.classify.weight), logits)
+        for level, x in enumerate(fused[1:], start=1):
+            logits = logits + _scaled(functional.conv2d(x, self.classify.weight), 2.0**level)
         return PortraitOutput(logits, categories, boundaries)
 
     def _attended(self, categories: list[Tensor]) -> list[Tensor]:
@@ -135,7 +138,7 @@ class PortraitNetwork(nn.Module):
             return boundaries
         enhanced = [boundaries[0]]
         for boundary in boundaries[1:]:
-            enhanced.append(boundary + _resized(enhanced[-1], boundary))
+            enhanced.append(boundary + _scaled(enhanced[-1], 0.5))
         return enhanced
 
     def loss(self, batch: Batch, weights: LossWeights) -> Tensor:
@@ -147,7 +150,8 @@ class PortraitNetwork(nn.Module):
         for category in categories:
             part = segmentation_loss(category, batch.target, batch.known, edge_weight=0.0, overlap_weight=0.0)
             loss = loss + _CATEGORY_WEIGHT / len(categories) * part
-        outline, known = sobel_outline(batch.target[:, :1]), batch.known[:, :1]
+        # Everyone's: the dominant person's boundaries are among them, but where another stands right behind.
+        outline, known = sobel_outline(batch.target[:, 1:]), batch.known[:, 1:]
         for boundary in boundaries:
             size = boundary.shape[2:]
             # A cell holds the boundary where any of its pixels does, and is known where all of them are.
@@ -176,8 +180,8 @@ def sobel_outline(target: Tensor) -> Tensor:
     return functional.conv2d(padded, kernels).ne(0).any(dim=1, keepdim=True).to(target.dtype)
 
 
-def _resized(x: Tensor, like: Tensor) -> Tensor:
-    return functional.interpolate(x, size=like.shape[2:], mode="bilinear", align_corners=False)
+def _scaled(x: Tensor, factor: float) -> Tensor:
+    return functional.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
 def portrait(

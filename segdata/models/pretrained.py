@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from segdata.errors import InputError
+from segdata.models.backbones import Backbone
 
 
 class _Weights(NamedTuple):
@@ -33,14 +34,22 @@ _WEIGHTS = {
 }
 
 
-def load_imagenet_weights(name: str, backbone: nn.Module) -> None:
-    """Put ImageNet weights into a backbone, in place.
+def has_imagenet_weights(network: nn.Module) -> bool:
+    """Tell whether a package carries ImageNet weights of a network's backbone."""
+    backbone = getattr(network, "backbone", None)
+    return isinstance(backbone, Backbone) and backbone.name in _WEIGHTS
+
+
+def load_imagenet_weights(network: nn.Module) -> None:
+    """Put ImageNet weights into the backbone of a network, in place.
 
     Published files list the same layers in the same order under other names, so that they are matched by place; each
     shape is checked. Raises `InputError` where no package carries weights of this backbone, or it is not installed.
     """
-    if name not in _WEIGHTS:
-        raise InputError(f"no package carries ImageNet weights of {name}", "train it without, or choose another")
+    backbone = getattr(network, "backbone", None)
+    name = backbone.name if isinstance(backbone, Backbone) else "this network"
+    if not isinstance(backbone, Backbone) or name not in _WEIGHTS:
+        raise InputError(f"no package carries ImageNet weights of {name}", "say --init none, or choose another")
     weights = _WEIGHTS[name]
     package = find_spec(weights.package)
     if package is None or package.origin is None:

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segdata.errors import InputError
+from segdata.models.base import Need
 from segdata.models.layers import ConvBlock
 from segdata.models.losses import segmentation_loss
-from segdata.models.network import Batch, LossWeights, Need
+from segdata.models.network import Batch, LossWeights
 from segdata.models.rcr_block import RCRModule, RCRStage, fold, transposed
 from segdata.models.rcr_losses import boundary_loss, constraint_loss
 
@@ -72,7 +73,7 @@ class _Outputs(NamedTuple):
 
 
 class RCRNet(nn.Module):
-    """From (N, 3, H, W) pixels in [0, 255] to logits (N, 2, H, W): everyone, the dominant person; 32 divides H and W.
+    """From (N, 3, H, W) pixels in [0, 255] to logits (N, 2, H, W): the dominant person, everyone; 32 divides H and W.
 
     The encoder halves the size five times, with features of `widths` channels at strides 2 to 32. The decoder, of RCR
     stages or of PortraitNet's, doubles it again; each of its stages takes the sum of the stage above and the encoder's

@@ -14,12 +14,13 @@ from segdata.errors import InputError
 from segdata.models.model_file import read_facts
 
 if TYPE_CHECKING:
-    from segdata.models.alisnet import ALiSNet
+    from segdata.models.backbones import Backbone
+    from segdata.models.networks import AnyNetwork
 
 Arrays = dict[str, npt.NDArray[np.float32]]
 
 
-def load_exported(network: ALiSNet, path: Path) -> None:
+def load_exported(network: AnyNetwork, path: Path) -> None:
     """Put the weights of an ONNX file, float or int8, that holds the same network into `network`, in place.
 
     Exported convolutions hold their batch normalisation; here it becomes one that adds the bias and changes nothing
@@ -59,7 +60,7 @@ def _stored(data: bytes) -> Arrays:
     return {**{name: value.copy() for name, value in raw.items() if value.dtype == np.float32}, **floats}
 
 
-def _fill(network: ALiSNet, stored: Arrays) -> None:
+def _fill(network: AnyNetwork, stored: Arrays) -> None:
     layers = dict(network.named_modules())
     for name, layer in layers.items():
         if isinstance(layer, nn.Conv2d | nn.Conv1d):
@@ -72,14 +73,14 @@ def _fill(network: ALiSNet, stored: Arrays) -> None:
             _pass_on(layer, _bias(f"{block}.{int(place) - 1}", stored))
 
 
-def _weight(layer: nn.Conv1d | nn.Conv2d, name: str, stored: Arrays, network: ALiSNet) -> torch.Tensor:
+def _weight(layer: nn.Conv1d | nn.Conv2d, name: str, stored: Arrays, network: AnyNetwork) -> torch.Tensor:
     """Give the weights of a convolution, of the first one as it works on pixels (see `deploy.Deployed`)."""
     if f"network.{name}.weight" in stored:
         return torch.from_numpy(stored[f"network.{name}.weight"])
     blocks = torch.from_numpy(stored[f"network.{name}.1.weight"])
     outputs, before = blocks.shape[0], cast("tuple[int, ...]", layer.padding)[0]
     spread = blocks.view(outputs, 2, 2, 3, 2, 2).permute(0, 3, 4, 1, 5, 2).reshape(outputs, 3, 4, 4)
-    return spread[:, :, before : before + 3, before : before + 3] * network.backbone.deviation
+    return spread[:, :, before : before + 3, before : before + 3] * cast("Backbone", network.backbone).deviation
 
 
 def _bias(name: str, stored: Arrays) -> torch.Tensor:

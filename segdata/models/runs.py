@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,18 @@ import numpy as np
 import torch
 from torch import nn
 
+from segdata.domains import DOMAINS
 from segdata.errors import InputError
 from segdata.files import write_file
-from segdata.models.networks import build_network
+from segdata.models.networks import AnyNetwork, build_network
+from segdata.models.probability import sigmoid
+from segdata.models.rcrnet import RCRNet
 from segdata.models.settings import SETTINGS, TrainSettings
-from segdata.models.shapes import enlarge, fit, network_shape
+from segdata.models.shapes import enlarge, fit, network_shape, with_fourth
 from segdata.sample import encode
 
 if TYPE_CHECKING:
-    from segdata.models.base import Image, Probabilities, Who
+    from segdata.models.base import Fourth, Image, Probabilities, Who
 
 BEST = "best.safetensors"
 LAST = "last.safetensors"
@@ -28,7 +32,7 @@ WHO: tuple[Who, ...] = ("dominant", "all")
 """What the channels of every network trained here mean; a photo is mostly of one person, who comes first."""
 
 
-def load_run(path: str | Path) -> tuple[nn.Module, TrainSettings]:
+def load_run(path: str | Path) -> tuple[AnyNetwork, TrainSettings]:
     """Give the best network of a run, ready to predict, and the run's settings.
 
     Raises `InputError` for a folder that is no run, or one that has not finished its first epoch.
@@ -43,6 +47,11 @@ def load_run(path: str | Path) -> tuple[nn.Module, TrainSettings]:
     network = build_network(settings.model, settings.network)
     load_weights(network, run / BEST)
     return network.eval(), settings
+
+
+def fourth_of(network: AnyNetwork) -> Fourth:
+    """Tell what a network takes for a fourth channel."""
+    return "prior" if "prior" in network.needs else "saliency" if "saliency" in network.needs else ""
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
@@ -67,13 +76,17 @@ def save_weights(network: nn.Module, path: Path, facts: dict[str, str | int]) ->
 
 
 def predict_logits(
-    network: nn.Module, image: Image, pixels: int, device: torch.device | str = "cpu"
+    network: nn.Module, image: Image, pixels: int, device: torch.device | str = "cpu", domain: int | None = None
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Give the logits (K, H, W) of one uint8 (H, W, 3) photo, seen at about `pixels` pixels."""
+    """Give the logits (K, H, W) of one uint8 (H, W, 3) photo, or (H, W, 4), seen at about `pixels` pixels.
+
+    `domain` is the place of its domain in `segdata.domains.DOMAINS`, for a network that has a branch for each.
+    """
     small = fit(image, network_shape(image.shape[:2], pixels))
     tensor = torch.from_numpy(small).to(device).permute(2, 0, 1).unsqueeze(0).float()
+    more = () if domain is None else (torch.tensor([domain], device=device),)
     with torch.no_grad():
-        logits = network(tensor.contiguous(memory_format=torch.channels_last)).float()
+        logits = network(tensor.contiguous(memory_format=torch.channels_last), *more).float()
     return enlarge(logits[0].cpu().numpy(), image.shape[:2])
 
 
@@ -86,7 +99,11 @@ class TorchSegmenter:
     def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
-        self.network, self.settings = load_run(path)
+        network, self.settings = load_run(path)
+        self.fourth = fourth_of(network)
+        self.uses_domains = "domain" in network.needs
+        self.domain: int | None = None
+        self.network = network.fold() if isinstance(network, RCRNet) else network
         self.pixels = self.settings.pixels
         self.sha256 = hashlib.sha256((Path(path) / BEST).read_bytes()).hexdigest()
         self.name = f"{self.settings.model} of {Path(path).name}"
@@ -94,10 +111,14 @@ class TorchSegmenter:
         self.network.to(self.device)
 
     def probabilities(self, images: Sequence[Image]) -> list[Probabilities]:
-        """Give float32 (2, H, W) in [0, 1] for each uint8 (H, W, 3) photo."""
-        return [self._one(image) for image in images]
+        """Give float32 (2, H, W) in [0, 1] for each uint8 (H, W, 3) or (H, W, 4) photo."""
+        return [self._one(with_fourth(image, self.fourth)) for image in images]
+
+    def for_domain(self, domain: str | None) -> TorchSegmenter:
+        """Give the model for photos of a domain."""
+        chosen = copy(self)
+        chosen.domain = DOMAINS.index(domain) if self.uses_domains and domain is not None else None
+        return chosen
 
     def _one(self, image: Image) -> Probabilities:
-        logits = predict_logits(self.network, image, self.settings.pixels, self.device)
-        probabilities: Probabilities = (1 / (1 + np.exp(-logits))).astype(np.float32)
-        return probabilities
+        return sigmoid(predict_logits(self.network, image, self.settings.pixels, self.device, self.domain))

@@ -37,7 +37,7 @@ class TrainSettings(msgspec.Struct, frozen=True):
     model: str
     data: tuple[Source, ...]
     network: dict[str, str | int | float | bool] = {}
-    init: str = "imagenet"
+    init: str = "none"
     views: int = 40_000
     epoch_views: int = 2_000
     side: int = 320
@@ -49,6 +49,7 @@ class TrainSettings(msgspec.Struct, frozen=True):
     edge_weight: float = 2.0
     overlap_weight: float = 1.0
     pasted: float = 0.25
+    texture: float = 0.5
     average: float = 0.995
     patience: int | None = None
     freeze_norms: bool = False

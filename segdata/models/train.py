@@ -20,8 +20,8 @@ from segdata.models.settings import MANIFEST, SETTINGS, Manifest, Source, TrainS
 from segdata.sample import encode
 
 if TYPE_CHECKING:
-    from segdata.models.alisnet import ALiSNet
     from segdata.models.keeping import KeepBest
+    from segdata.models.networks import AnyNetwork
     from segdata.models.trainer import Training
 
 CHECKPOINT = "last.ckpt"
@@ -46,7 +46,7 @@ def train(
     *,
     model: str = "alisnet",
     network: dict[str, str | int | float | bool] | None = None,
-    init: str = "imagenet",
+    init: str | None = None,
     views: int = 40_000,
     epoch_views: int = 2_000,
     side: int = 320,
@@ -58,6 +58,7 @@ def train(
     edge_weight: float = 2.0,
     overlap_weight: float = 1.0,
     pasted: float = 0.25,
+    texture: float = 0.5,
     average: float = 0.995,
     patience: int | None = None,
     freeze_norms: bool = False,
@@ -80,7 +81,8 @@ def train(
     model : name of a network in `NETWORKS`.
     network : options of the network's builder, such as ``{"backbone": "mobilenet-v2"}``.
     init : ``imagenet`` starts from a backbone trained on ImageNet, ``none`` from nothing, ``bundled`` from the model
-        that comes with segdata, else the folder of a run, a .safetensors file or an exported .onnx file.
+        that comes with segdata, else the folder of a run, a .safetensors file or an exported .onnx file. By default
+        ``imagenet`` for networks whose backbone some package carries weights of, and ``none`` for others.
     freeze_norms : leaves the statistics of batch normalisation as they are, as suits few photos. An exported file,
         ``bundled`` among them, has them folded away: training from it freezes them in any case, and so does training
         from a run that was frozen.
@@ -91,6 +93,8 @@ def train(
     edge_weight : by how much more than others pixels along the outline count.
     overlap_weight : of the IoU loss beside the cross-entropy.
     pasted : share of views in which a person cut out of another photo is pasted.
+    texture : probability of each change of colour, brightness, contrast, sharpness; half of it for blur and noise, a
+        tenth for no colour at all.
     average : share of the averaged weights that a step leaves as they are.
     patience : end after so many epochs without a better score.
     precision : ``auto`` is 16 bits mixed on a GPU, 32 elsewhere.
@@ -101,11 +105,12 @@ def train(
     Raises `InputError` for data without masks, an unknown model or option, a folder that holds another run, or where
     the trainer is not installed.
     """
+    start = _usual_init(model, network) if init is None else init
     settings = TrainSettings(
         model=model,
         data=tuple(each if isinstance(each, Source) else Source(str(each)) for each in data),
         network=network or {},
-        init=init,
+        init=start,
         views=views,
         epoch_views=min(epoch_views, views),
         side=side,
@@ -117,9 +122,10 @@ def train(
         edge_weight=edge_weight,
         overlap_weight=overlap_weight,
         pasted=pasted,
+        texture=texture,
         average=average,
         patience=patience,
-        freeze_norms=freeze_norms or _is_frozen(init),
+        freeze_norms=freeze_norms or _is_frozen(start),
         seed=seed,
         precision=precision,
     )
@@ -128,6 +134,26 @@ def train(
     run.mkdir(parents=True, exist_ok=True)
     with held(run):
         return _train(settings, run, device=device, workers=workers, progress=progress)
+
+
+def _usual_init(model: str, network: dict[str, str | int | float | bool] | None) -> str:
+    _require_trainer()
+    from segdata.models.networks import build_network  # noqa: PLC0415
+    from segdata.models.pretrained import has_imagenet_weights  # noqa: PLC0415
+
+    return "imagenet" if has_imagenet_weights(build_network(model, network)) else "none"
+
+
+def _require_trainer() -> None:
+    try:
+        import lightning  # noqa: F401, PLC0415
+        import matplotlib as mpl  # noqa: F401, PLC0415
+        import safetensors  # noqa: F401, PLC0415
+        import torch  # noqa: F401, PLC0415
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"training needs {error.name}, which is not installed", "pip install 'segdata[train]'"
+        ) from error
 
 
 def _is_frozen(init: str) -> bool:
@@ -158,25 +184,23 @@ def _train(
     workers: int,
     progress: Callable[[dict[str, float]], None] | None,
 ) -> TrainReport:
-    try:
-        import torch  # noqa: PLC0415
+    _require_trainer()
+    import torch  # noqa: PLC0415
 
-        from segdata.models.keeping import KeepBest  # noqa: PLC0415
-        from segdata.models.trainer import Training  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"training needs {error.name}, which is not installed", "pip install 'segdata[train]'"
-        ) from error
+    from segdata.models.keeping import KeepBest  # noqa: PLC0415
+    from segdata.models.trainer import Training  # noqa: PLC0415
     from segdata.models.training_data import manifest_hash, read_samples  # noqa: PLC0415
 
-    samples = [sample for source in settings.data for sample in read_samples(source, "train")]
+    torch.manual_seed(settings.seed)
+    network = initial_network(settings)
+    samples = [sample for source in settings.data for sample in read_samples(source, "train", network.needs)]
     validation = {
         name: part
         for name, source in zip(_names(settings.data), settings.data, strict=True)
-        if (part := read_samples(source, "val"))
+        if (part := read_samples(source, "val", network.needs))
     }
     manifest = Manifest(
-        manifest_hash(samples),
+        manifest_hash(samples, network.needs),
         _count([sample.source.path for sample in samples]),
         {name: len(part) for name, part in validation.items()},
     )
@@ -184,8 +208,6 @@ def _train(
     _refuse_other(run / MANIFEST, encode(manifest))
     write_file(run / SETTINGS, encode(settings))
     write_file(run / MANIFEST, encode(manifest))
-    torch.manual_seed(settings.seed)
-    network = initial_network(settings)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     training = Training(network, settings, samples, validation, workers=workers)
     keep = KeepBest(run, manifest, progress)
@@ -210,7 +232,7 @@ def _count(paths: list[str]) -> dict[str, int]:
     return {path: paths.count(path) for path in dict.fromkeys(paths)}
 
 
-def initial_network(settings: TrainSettings) -> ALiSNet:
+def initial_network(settings: TrainSettings) -> AnyNetwork:
     """Give the network that a run starts from."""
     from segdata.models.networks import build_network  # noqa: PLC0415
     from segdata.models.pretrained import load_imagenet_weights  # noqa: PLC0415
@@ -220,7 +242,7 @@ def initial_network(settings: TrainSettings) -> ALiSNet:
 
     network = build_network(settings.model, settings.network)
     if settings.init == "imagenet":
-        load_imagenet_weights(network.backbone.name, network.backbone)
+        load_imagenet_weights(network)
     elif settings.init != "none":
         path = BUNDLED if settings.init == "bundled" else Path(settings.init)
         if path.suffix == ".onnx":

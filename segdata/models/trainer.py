@@ -7,17 +7,20 @@ from statistics import fmean
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from segdata.models.alisnet import ALiSNet
+from segdata.domains import DOMAINS
 from segdata.models.network import Batch, LossWeights
+from segdata.models.networks import AnyNetwork
 from segdata.models.reopen import freeze_norms
 from segdata.models.runs import WHO, predict_logits
 from segdata.models.settings import TrainSettings
-from segdata.models.training_data import Sample, Views, read_labelled
+from segdata.models.training_data import Sample, read_labelled
+from segdata.models.views import Views
 from segdata.quality.overlap import iou
 
 
@@ -31,7 +34,7 @@ class Training(lightning.LightningModule):
 
     def __init__(
         self,
-        network: ALiSNet,
+        network: AnyNetwork,
         settings: TrainSettings,
         samples: list[Sample],
         validation: dict[str, list[Sample]],
@@ -78,12 +81,11 @@ class Training(lightning.LightningModule):
         settings = self.settings
         views = Views(
             self.samples,
-            settings.side,
+            settings,
             first=self.current_epoch * settings.epoch_views,
             count=settings.epoch_views,
             batch=settings.batch * self.trainer.world_size,
-            seed=settings.seed,
-            pasted=settings.pasted,
+            needs=self.network.needs,
         )
         return DataLoader(
             views,
@@ -99,11 +101,15 @@ class Training(lightning.LightningModule):
         samples = [(name, sample) for name, part in self.validation.items() for sample in part]
         return DataLoader(samples, batch_size=None, collate_fn=_as_it_is)  # type: ignore[arg-type]
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
+    def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
         """Give the loss of one batch of views."""
         settings = self.settings
         views = Batch(
-            batch[0].float().contiguous(memory_format=torch.channels_last), batch[1].float() / 255, batch[2].float()
+            _pixels(batch["pixels"]),
+            batch["target"].float() / 255,
+            batch["known"].float(),
+            _pixels(batch["second"]) if "second" in batch else None,
+            batch.get("domain"),
         )
         loss = self.network.loss(views, LossWeights(settings.edge_weight, settings.overlap_weight))
         self.log("loss", loss, prog_bar=True)
@@ -124,9 +130,12 @@ class Training(lightning.LightningModule):
     def validation_step(self, batch: tuple[str, Sample], _: int) -> None:
         """Score one photo, whole."""
         name, sample = batch
-        labelled = read_labelled(sample)
+        needs = self.network.needs
+        labelled = read_labelled(sample, saliency="saliency" in needs)
+        seen = labelled.image if labelled.saliency is None else np.dstack([labelled.image, labelled.saliency])
+        domain = DOMAINS.index(sample.row["domain"]) if "domain" in needs else None
         channel = WHO.index("dominant" if sample.source.who == "dominant" else "all")
-        logits = predict_logits(self.average, labelled.image, self.settings.pixels, self.device)
+        logits = predict_logits(self.average, seen, self.settings.pixels, self.device, domain)
         void = labelled.known[:, :, channel] == 0
         self.scores[name].append(float(iou(logits[channel] > 0, labelled.target[:, :, channel] > 0, void)))
 
@@ -134,6 +143,10 @@ class Training(lightning.LightningModule):
         """Log the mean IoU of each data set."""
         means = {f"val/{name}": fmean(values) for name, values in self.scores.items()}
         self.log_dict({**means, "val/mean": fmean(means.values())}, sync_dist=True, prog_bar=True)
+
+
+def _pixels(views: Tensor) -> Tensor:
+    return views.float().contiguous(memory_format=torch.channels_last)
 
 
 def _as_it_is(item: Any) -> Any:

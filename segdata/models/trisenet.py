@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from segdata.errors import InputError
+from segdata.models.base import Need
 from segdata.models.context_path import ContextPath
 from segdata.models.edge_path import EdgePath
 from segdata.models.feature_fusion import FeatureFusion
 from segdata.models.losses import segmentation_loss
-from segdata.models.network import Batch, LossWeights, Need
+from segdata.models.network import Batch, LossWeights
 from segdata.models.resnet18 import ResNet18
 from segdata.models.spatial_path import SpatialPath
 from segdata.models.trisenet_losses import agreement_loss, edge_loss
@@ -30,7 +31,7 @@ _MEAN = (123.675, 116.28, 103.53)
 _DEVIATION = (58.395, 57.12, 57.375)
 _WIDTH = 128
 _BRANCHES = 6
-"""One for each of `segdata.ops.domains.DOMAINS`, in its order."""
+"""One for each of `segdata.domains.DOMAINS`, in its order."""
 
 _Net = TypeVar("_Net", bound=nn.Module)
 
@@ -71,7 +72,7 @@ class Paths(nn.Module):
 class TriSeNet(nn.Module):
     """From (N, 3, H, W) pixels in [0, 255] to logits (N, outputs, H / 8, W / 8); 32 must divide H and W.
 
-    Two output channels are everyone and the dominant person, each with its own sigmoid. `edge_share` is the paper's
+    Two output channels are the dominant person and everyone, each with its own sigmoid. `edge_share` is the paper's
     lambda 1. Without an edge path it is BiSeNet.
     """
 
@@ -106,7 +107,7 @@ class TriSeNet(nn.Module):
 class MultiDomainTriSeNet(nn.Module):
     """TriSeNet with a fusion module and head for each of six domains; pixels and logits as there.
 
-    `agreement_share` is the paper's lambda 2. A domain is given by its place in `segdata.ops.domains.DOMAINS`. `seen`,
+    `agreement_share` is the paper's lambda 2. A domain is given by its place in `segdata.domains.DOMAINS`. `seen`,
     float32 (6), is above 0 for domains that training has shown: the branches of others have learnt nothing.
     """
 

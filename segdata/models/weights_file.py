@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from segdata.errors import InputError
-from segdata.models.networks import build_network
+from segdata.models.networks import AnyNetwork, build_network
 from segdata.models.runs import load_weights, save_weights
 from segdata.models.settings import TrainSettings
 
-if TYPE_CHECKING:
-    from segdata.models.alisnet import ALiSNet
 
-
-def write_network(network: ALiSNet, settings: TrainSettings, path: Path) -> None:
+def write_network(network: AnyNetwork, settings: TrainSettings, path: Path) -> None:
     """Write a network so that `read_network` builds it again."""
     save_weights(network, path, msgspec.to_builtins(settings))
 
 
-def read_network(path: Path) -> tuple[ALiSNet, TrainSettings]:
+def read_network(path: Path) -> tuple[AnyNetwork, TrainSettings]:
     """Give the network of a file, ready to predict, and the settings that it was trained with.
 
     Raises `InputError` for a file that does not exist, is no safetensors, or has no such settings.

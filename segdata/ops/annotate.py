@@ -21,8 +21,9 @@ from segdata.models.certainty import confidence, uncertainty
 from segdata.models.inference import segment
 from segdata.models.registry import open_model
 from segdata.models.shapes import fit
+from segdata.ops.knowledge import Knowledge, require_knowledge
 from segdata.pixels import decode_image, encode_png
-from segdata.sample import path_of
+from segdata.sample import encode, path_of
 from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
 
 STEP = "annotate"
@@ -86,14 +87,16 @@ def annotate(
     if batch < 1:
         raise InputError(f"a batch of {batch} photos is none", "give 1 or more")
     opened = open_model(model)
-    chosen = _choose(opened, who, threshold)
+    chosen = choose_channel(opened, who, threshold)
     settings = Settings(opened.name, opened.sha256, *chosen, probabilities, copy_photos, flips, refine, tiles)
+    knowledge = Knowledge(opened.fourth == "saliency", opened.uses_domains)
+    require_knowledge(knowledge, rows())
     _models.kept = (model, settings.sha256, opened)
-    work = Annotate(model, str(root), str(out), settings)
+    work = Annotate(model, str(root), str(out), settings, knowledge)
 
-    def samples() -> Iterator[tuple[str, str | None]]:
+    def samples() -> Iterator[tuple[str, Row]]:
         for row in rows():
-            yield row["key"], row.get("file_name")
+            yield row["key"], knowledge.of(row)
 
     total = sum(1 for _ in rows())
     return run_step(STEP, Path(out), work, samples(), batch=batch, engine=engine, progress=progress, total=total)
@@ -113,7 +116,8 @@ class Settings(msgspec.Struct, frozen=True):
     tiles: bool
 
 
-def _choose(model: Segmenter, who: Who | None, threshold: float | None) -> tuple[Who, float]:
+def choose_channel(model: Segmenter, who: Who | None, threshold: float | None) -> tuple[Who, float]:
+    """Give whom a model is to find and from which probability on; raises `InputError` where it cannot."""
     if who is not None and who not in model.who:
         raise InputError(f"{model.name} cannot tell {who}", f"leave it away, or say {' or '.join(model.who)}")
     chosen = model.threshold if threshold is None else threshold
@@ -151,6 +155,7 @@ class _Photo(NamedTuple):
     data: bytes
     seen: npt.NDArray[np.uint8]
     shape: tuple[int, int]
+    domain: str | None
 
 
 class Annotate(msgspec.Struct, frozen=True):
@@ -160,8 +165,9 @@ class Annotate(msgspec.Struct, frozen=True):
     root: str
     out: str
     settings: Settings
+    knowledge: Knowledge
 
-    def __call__(self, samples: list[tuple[str, str | None, Row | None]]) -> list[Result | Exception]:
+    def __call__(self, samples: list[tuple[str, Row, Row | None]]) -> list[Result | Exception]:
         """Read the photos that are not up to date, segment them together, write the masks and give the rows."""
         begun = [_attempt(self._begin, *sample) for sample in samples]
         photos = [each for each in begun if isinstance(each, _Photo)]
@@ -171,7 +177,8 @@ class Annotate(msgspec.Struct, frozen=True):
         maps = iter(found)
         return [_attempt(self._finish, each, next(maps)) if isinstance(each, _Photo) else each for each in begun]
 
-    def _begin(self, key: str, name: str | None, previous: Row | None) -> Result | _Photo:
+    def _begin(self, key: str, payload: Row, previous: Row | None) -> Result | _Photo:
+        name = payload.get("file_name")
         if not name:
             raise SampleError("no-photo", f"{key} of {self.root} has no photo", "give the photos to the data set")
         path = f"{self.root}/{path_of(name)}"
@@ -183,24 +190,32 @@ class Annotate(msgspec.Struct, frozen=True):
             "mask_file_name": f"masks/{key}.png",
             "probability_file_name": f"probabilities/{key}.png" if self.settings.probabilities else None,
         }
-        mark = mark_of(self.settings, data)
+        known = {column: value for column, value in payload.items() if column not in ("key", "file_name")}
+        mark = mark_of(self.settings, data, encode(known)) if known else mark_of(self.settings, data)
         if unchanged(previous, STEP, mark, Path(self.out), _FILES) and previous is not None:
             return Result(updated(previous, STEP, mark, columns), fresh=False, note=_note(previous))
         image = decode_image(data, path)
         height, width = image.shape[:2]
-        return _Photo(key, previous, columns, mark, data, _seen(image), (height, width))
+        seen = _seen(self.knowledge.joined(image, data, payload))
+        return _Photo(key, previous, columns, mark, data, seen, (height, width), payload.get("domain"))
 
     def _segment(self, photos: list[_Photo]) -> list[npt.NDArray[np.float32]]:
         settings = self.settings
-        return segment(
-            _kept_model(self.model, settings),
-            [photo.seen for photo in photos],
-            settings.who,
-            threshold=settings.threshold,
-            flips=settings.flips,
-            refine=settings.refine,
-            tiles=settings.tiles,
-        )
+        model = _kept_model(self.model, settings)
+        found: dict[str, npt.NDArray[np.float32]] = {}
+        for domain in dict.fromkeys(photo.domain for photo in photos):
+            members = [photo for photo in photos if photo.domain == domain]
+            maps = segment(
+                model.for_domain(domain),
+                [photo.seen for photo in members],
+                settings.who,
+                threshold=settings.threshold,
+                flips=settings.flips,
+                refine=settings.refine,
+                tiles=settings.tiles,
+            )
+            found.update((photo.key, each) for photo, each in zip(members, maps, strict=True))
+        return [found[photo.key] for photo in photos]
 
     def _finish(self, photo: _Photo, found: npt.NDArray[np.float32]) -> Result:
         height, width = photo.shape

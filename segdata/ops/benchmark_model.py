@@ -27,7 +27,8 @@ from segdata.models.base import Segmenter, Who
 from segdata.models.catalogue import files_of
 from segdata.models.costs import Cost, onnx_cost, tflite_cost, torch_cost
 from segdata.models.registry import BUNDLED, open_model
-from segdata.models.shapes import fit, network_shape
+from segdata.models.shapes import fit, network_shape, with_fourth
+from segdata.ops.knowledge import Knowledge
 from segdata.pixels import decode_image, encode_png
 from segdata.quality.evaluate import Evaluation, Failure, evaluate
 from segdata.quality.resize import HEIGHT
@@ -132,11 +133,12 @@ def benchmark_model(
         raise InputError(f"{repeats} repeats measure nothing", "take 1 or more")
     samples = _samples(data, split)
     held: Who = _whom_masks_hold(samples) if who == "auto" else who
-    photos = _Photos(Path(data), samples, held)
     figures = []
     with _threads(threads):
         for model in models:
             segmenter = open_model(model, threads=threads)
+            knowledge = Knowledge(segmenter.fourth == "saliency", segmenter.uses_domains)
+            photos = _Photos(Path(data), samples, held, knowledge)
             channel = segmenter.who.index(held) if held in segmenter.who else 0
             with tempfile.TemporaryDirectory() as folder:
                 predicted = _predict(segmenter, channel, photos, folder, progress)
@@ -203,12 +205,16 @@ class _Photos(NamedTuple):
     root: Path
     samples: list[Sample]
     who: Who
+    knowledge: Knowledge
 
     def read(self, sample: Sample) -> bytes:
         return read_file(f"{self.root}/{sample.file_name}")
 
     def decode(self, sample: Sample) -> Image:
-        return decode_image(self.read(sample), f"{self.root}/{sample.file_name}")
+        """Give the photo, with a fourth channel for a model that takes one."""
+        data = self.read(sample)
+        image = decode_image(data, f"{self.root}/{sample.file_name}")
+        return self.knowledge.joined(image, data, msgspec.to_builtins(sample))
 
 
 def _most_frequent(shapes: Iterable[tuple[int, int]]) -> tuple[int, int]:
@@ -231,7 +237,7 @@ def _predict(segmenter: Segmenter, channel: int, photos: _Photos, folder: str, p
         except SampleError as error:
             predicted.failures.append(Failure(sample.key, error.code, str(error)))
         else:
-            (probabilities,) = segmenter.probabilities([image])
+            (probabilities,) = segmenter.for_domain(sample.domain).probabilities([image])
             mask = probabilities[channel] >= np.float32(segmenter.threshold)
             write_file(f"{folder}/{sample.key}.png", encode_png(mask))
             predicted.shapes.append((image.shape[0], image.shape[1]))
@@ -264,12 +270,11 @@ def _network(model: str | Path, segmenter: Any) -> _Network:
 
         network, pixels, run = segmenter.network, segmenter.settings.pixels, _torch_run(segmenter)
         return _Network((path / BEST,), lambda shape: torch_cost(network, shape), _input_of(pixels), run)
-    session = segmenter._session
     return _Network(
         (path,),
         lambda shape: onnx_cost(path, shape),
         _input_of(segmenter.pixels),
-        lambda image: session.run(None, {"image": image[None]}),
+        lambda image: segmenter.logits(with_fourth(image, segmenter.fourth)[None]),
     )
 
 
@@ -280,10 +285,13 @@ def _input_of(pixels: int) -> Callable[[tuple[int, int]], tuple[int, int]]:
 def _torch_run(segmenter: Any) -> Callable[[Image], object]:
     import torch  # noqa: PLC0415
 
+    domain = [torch.zeros(1, dtype=torch.int64, device=segmenter.device)] if segmenter.uses_domains else []
+
     def run(image: Image) -> object:
-        tensor = torch.from_numpy(image).to(segmenter.device).permute(2, 0, 1)[None].float()
+        seen = with_fourth(image, segmenter.fourth)
+        tensor = torch.from_numpy(seen).to(segmenter.device).permute(2, 0, 1)[None].float()
         with torch.no_grad():
-            return segmenter.network(tensor.contiguous(memory_format=torch.channels_last)).cpu()
+            return segmenter.network(tensor.contiguous(memory_format=torch.channels_last), *domain).cpu()
 
     return run
 
@@ -295,9 +303,10 @@ def _latency(segmenter: Segmenter, network: _Network, photos: _Photos, repeats: 
             data, image = photos.read(sample), photos.decode(sample)
         except SampleError:
             continue  # is among the failures already
-        segmenter.probabilities([image])  # each size of input is new to a runtime once
-        photo += _seconds(partial(segmenter.probabilities, [image]), repeats)
-        decoded += _seconds(partial(_from_file, segmenter, data), repeats)
+        chosen = segmenter.for_domain(sample.domain)
+        chosen.probabilities([image])  # each size of input is new to a runtime once
+        photo += _seconds(partial(chosen.probabilities, [image]), repeats)
+        decoded += _seconds(partial(_from_file, chosen, data), repeats)
         if network.run is not None and network.input is not None:
             small = fit(image, network.input((image.shape[0], image.shape[1])))
             alone += _seconds(partial(network.run, small), repeats)

@@ -30,6 +30,38 @@ def persons_of(row: Row) -> list[Person]:
         ) from error
 
 
+def dominant_person(persons: Sequence[Person]) -> int | None:
+    """Give the number of the largest person, by mask area or else by box area; crowds do not count.
+
+    >>> dominant_person([Person(box=(0, 0, 9, 9)), Person(box=(0, 0, 5, 5), area=90), Person(area=99, crowd=True)])
+    1
+    """
+    areas = {
+        number: person.area if person.area is not None else person.box[2] * person.box[3] if person.box else 0.0
+        for number, person in enumerate(persons)
+        if not person.crowd
+    }
+    return max(areas, key=lambda number: areas[number], default=None)
+
+
+def dominant_keypoints(row: Row, poses: dict[str, Any] | None) -> list[npt.NDArray[np.float32]]:
+    """Give the keypoints (17, 3) of the dominant person of a photo alone; none where that person has none.
+
+    They are annotated, or those of `poses` (what the column of that name holds) that lie on the person; of a photo
+    whose persons nobody listed, those of the pose with the largest box.
+    """
+    persons = persons_of(row)
+    number = dominant_person(persons)
+    if poses is None:
+        keypoints = None if number is None else persons[number].keypoints
+        labelled = keypoints is not None and any(seen for _, _, seen in keypoints)
+        return [np.array(keypoints, np.float32)] if labelled else []
+    found = list(zip(detected_keypoints(poses), (pose["box"] for pose in poses["found"]), strict=True))
+    if number is not None:
+        found = [each for each in found if owner_of(each[0], persons) == number]
+    return [points for points, _ in sorted(found, key=lambda each: -each[1][2] * each[1][3])[:1]]
+
+
 def require_poses(rows: Iterable[Row]) -> None:
     """Make sure, before any work, that the detector is there if any of the rows has no poses yet.
 

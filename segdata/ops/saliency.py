@@ -16,7 +16,8 @@ from segdata.dataset import Row, open_rows, place_of_labels
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
-from segdata.ops.poses import detected_keypoints, persons_of, poses_entry, require_poses
+from segdata.models.base import Who
+from segdata.ops.poses import detected_keypoints, dominant_keypoints, persons_of, poses_entry, require_poses
 from segdata.ops.saliency_map import FALL_OFF, saliency_map, saliency_preview
 from segdata.pixels import check_photo, decode_image, encode_photo, encode_png
 from segdata.sample import encode
@@ -29,6 +30,7 @@ def saliency(
     data: str | Path,
     *,
     keypoints: KeypointSource = "auto",
+    who: Who = "all",
     bits: Literal[8, 16] = 16,
     preview: bool = False,
     out: str | Path | None = None,
@@ -47,6 +49,8 @@ def saliency(
         photo has any, and otherwise the detector's unless the data set knows that nobody is there. Crowd regions have
         none. Detected ones are kept in the column `poses` and not detected again. A photo in which nobody is found
         has a map of zeros, and is counted in the report's `notes`.
+    who : ``all`` persons with keypoints, or the ``dominant`` one alone: the largest by mask, box or pose. That tells a
+        network whom of several persons to segment.
     bits : of the PNG. 8 bits store as 0 what lies farthest, which costs 0.001 of ROC AUC over the photo.
     preview : also write skeleton map, frame map and saliency map side by side over the photo, to preview/.
 
@@ -57,7 +61,7 @@ def saliency(
         raise InputError(f"a map of {bits} bits cannot be written", "choose 8 or 16")
     root, rows = open_rows(data, "file_name")
     target, in_place = place_of_labels(root, out, "maps", of="photos")
-    settings = SaliencySettings(keypoints, bits, preview, FALL_OFF)
+    settings = SaliencySettings(keypoints, who, bits, preview, FALL_OFF)
     require_poses(row for row in rows() if _detects(keypoints, row))
     work = Saliency(str(root), str(target), "saliency/" if in_place else "", settings)
 
@@ -73,6 +77,7 @@ class SaliencySettings(msgspec.Struct, frozen=True):
     """Which map is made."""
 
     keypoints: KeypointSource
+    who: Who
     bits: Literal[8, 16]
     preview: bool
     fall_off: float
@@ -104,11 +109,10 @@ class Saliency(msgspec.Struct, frozen=True):
             poses = (previous or {}).get("poses") if detect else None
             if not detect or poses:
                 columns |= {"poses": poses} if poses else {}
-                found = detected_keypoints(poses) if poses else annotated
+                found = self._chosen(payload, annotated, poses)
                 return Result(updated(row, STEP, mark, columns), fresh=False, note=_note(found))
 
         image: npt.NDArray[np.uint8] | None = None
-        found = annotated
         if detect or self.settings.preview:
             image = decode_image(photo, f"{self.root}/{name}")
             shape = image.shape[:2]
@@ -119,13 +123,18 @@ class Saliency(msgspec.Struct, frozen=True):
             shape = payload["height"], payload["width"]
         if detect and image is not None:
             columns["poses"] = poses_entry(image, photo, payload.get("poses"), (previous or {}).get("poses"))
-            found = detected_keypoints(columns["poses"])
+        found = self._chosen(payload, annotated, columns.get("poses"))
         full, kind = (255, np.uint8) if self.settings.bits == 8 else (65535, np.uint16)
         stored = np.rint(saliency_map(found, shape, fall_off=self.settings.fall_off) * full).astype(kind)
         write_file(f"{self.out}/{columns['saliency_file_name']}", encode_png(stored))
         if self.settings.preview and image is not None:
             write_file(shown, encode_photo(saliency_preview(image, found), ".jpg"))
         return Result(updated(row, STEP, mark, columns), fresh=True, note=_note(found))
+
+    def _chosen(self, row: Row, annotated: list[Any], poses: dict[str, Any] | None) -> list[Any]:
+        if self.settings.who == "dominant":
+            return dominant_keypoints(row, poses)
+        return detected_keypoints(poses) if poses else annotated
 
 
 def _annotated(row: Row) -> list[Any]:

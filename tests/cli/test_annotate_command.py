@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from red_model import red_model, scene
 from running import rows, segdata, tree
+from tiny_models import red_model, scene
 
 from segdata.files import write_file
 from segdata.ops.annotate import annotate

@@ -50,6 +50,22 @@ def test_without_a_model_file_one_sentence_says_where_to_put_which(
         mediapipe_models.blazepose()
 
 
+def test_a_damaged_model_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    mediapipe = pytest.importorskip("mediapipe")
+    monkeypatch.delattr(mediapipe, "solutions", raising=False)
+    monkeypatch.setenv("SEGDATA_MODELS", str(tmp_path))
+    for name, make in (
+        ("selfie_segmenter.tflite", mediapipe_models.selfie_mask),
+        ("pose_landmarker_full.task", mediapipe_models.pose_mask),
+        ("blaze_face_full_range.tflite", lambda: mediapipe_models.blazeface("full", 0.5)),
+    ):
+        (tmp_path / name).write_text("half of it")
+        with pytest.raises(
+            InputError, match=rf"{tmp_path / name} cannot be opened \(.*: get it again by segdata models"
+        ):
+            make()
+
+
 def test_loading_detectors_does_not_load_mediapipe() -> None:
     import subprocess
 

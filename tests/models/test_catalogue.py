@@ -13,7 +13,7 @@ from segdata.detect import model_files
 from segdata.detect.model_files import FILES, ModelFile, ModelFiles
 from segdata.errors import InputError, SegdataError
 from segdata.models import catalogue
-from segdata.models.catalogue import fetch, models
+from segdata.models.catalogue import Model, fetch, models
 
 NAME, CONTENT = "mediapipe-selfie", b"a model"
 
@@ -108,14 +108,23 @@ def test_checking_tells_a_damaged_file_from_a_right_one(monkeypatch: pytest.Monk
     monkeypatch.setattr(catalogue, "wheel_folder", lambda: None)
     path = fetch(NAME)
 
-    def state(*, check: bool) -> str:
-        found = models(check=check)
-        return next(model for model in found.models if model.name == NAME).files[0].state
+    def found(*, check: bool) -> Model:
+        return next(model for model in models(check=check).models if model.name == NAME)
 
-    assert (state(check=False), state(check=True)) == ("there", "right")
+    assert (found(check=False).files[0].state, found(check=True).files[0].state) == ("there", "right")
     path.write_bytes(b"a medal")
-    assert (state(check=False), state(check=True)) == ("there", "damaged")
+    assert (found(check=False).files[0].state, found(check=True).files[0].state) == ("there", "damaged")
+    assert not found(check=True).works
+    assert f"segdata models --fetch {NAME}" in found(check=True).how
     assert models(check=True).damaged == (str(path),)
+
+
+def test_a_file_that_is_missing_in_the_wheel_is_not_to_be_fetched(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(catalogue, "find_spec", lambda _: True)
+    monkeypatch.setattr(catalogue, "wheel_folder", lambda: tmp_path)
+    assert {model.how for model in models().models[1:]} == {"install mediapipe again: its wheel holds the files"}
 
 
 def test_without_mediapipe_its_models_name_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -146,5 +155,5 @@ def test_the_bundled_model_states_its_own_sum(monkeypatch: pytest.MonkeyPatch, t
     bundled = models(check=True).models[0]
     assert (bundled.gives, bundled.licence) == ("masks (all, dominant)", "CC0-1.0")
     assert bundled.files[0].state == "right"
-    path.write_bytes(data.replace(b"real", b"reel"))
+    path.write_bytes(data.replace(b"floats", b"flouts"))
     assert models(check=True).models[0].files[0].state == "damaged"

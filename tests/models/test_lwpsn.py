@@ -11,6 +11,7 @@ from segdata.errors import InputError
 from segdata.models.image_pyramid import pyramid_shapes
 from segdata.models.lwpsn import lwpsn
 from segdata.models.network import Batch, LossWeights
+from segdata.models.runs import predict_logits
 from segdata.ops.saliency_map import saliency_map
 
 MB = 1e6
@@ -41,10 +42,18 @@ def test_dilation_rates_are_4_8_and_12() -> None:
 
 
 @pytest.mark.parametrize("shape", [(64, 96), (32, 32), (32, 160), (96, 32)])
-def test_logits_of_everyone_and_of_the_dominant_person_are_a_quarter_as_high_and_wide(shape: tuple[int, int]) -> None:
+def test_logits_of_the_dominant_person_and_of_everyone_are_a_quarter_as_high_and_wide(shape: tuple[int, int]) -> None:
     with torch.no_grad():
         logits = lwpsn().eval()(torch.rand(2, 4, *shape) * 255)
     assert logits.shape == (2, 2, shape[0] // 4, shape[1] // 4)
+
+
+@pytest.mark.parametrize("saliency", [True, False])
+def test_a_photo_of_any_shape_gets_logits_of_its_shape(saliency: bool) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (37, 91, 4 if saliency else 3), np.uint8)
+    logits = predict_logits(lwpsn(saliency=saliency).eval(), photo, 64 * 64)
+    assert logits.shape == (2, 37, 91)
+    assert np.isfinite(logits).all()
 
 
 def test_only_the_network_with_a_map_asks_for_one() -> None:

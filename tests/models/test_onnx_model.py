@@ -7,7 +7,7 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
-from red_model import MIDDLE, PIXELS, STEEP, red_model, scene
+from tiny_models import MIDDLE, PIXELS, STEEP, red_model, scene
 
 from segdata.errors import InputError
 from segdata.models.model_file import ModelFacts, add_facts
@@ -23,6 +23,15 @@ def test_a_model_is_called_as_its_file_says(path):
     model = OnnxSegmenter(path)
     assert (model.name, model.who, model.threshold, model.pixels) == ("red", ("all", "dominant"), 0.25, PIXELS)
     assert len(model.sha256) == 64
+
+
+def test_logits_are_what_the_network_gives_on_its_own_grid(path):
+    photos = np.stack([scene(64, 32, (0, 0, 64, 32), red=red) for red in (80, 180)])
+    found = OnnxSegmenter(path).logits(photos)
+    assert (found.shape, found.dtype) == ((2, 2, 32, 16), np.float32)
+    np.testing.assert_allclose(
+        found[:, 0].mean(axis=(1, 2)), [STEEP * (20 - MIDDLE), STEEP * (120 - MIDDLE)], atol=1e-5
+    )
 
 
 def test_probabilities_are_the_sigmoid_of_the_logits_at_the_size_of_the_photo(path):

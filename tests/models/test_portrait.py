@@ -10,6 +10,7 @@ import torch
 
 from segdata.models.network import Batch, LossWeights
 from segdata.models.portrait import portrait, sobel_outline
+from segdata.models.runs import predict_logits
 from segdata.ops.edges import edge_label
 
 
@@ -26,7 +27,7 @@ def batch():
     target[0, :, 16:48, 16:48] = 1
     target[1, :, 8:40, 24:56] = 1
     known = torch.ones_like(target)
-    known[1, 1] = 0
+    known[1, 0] = 0
     return Batch(target[:, :1].expand(-1, 3, -1, -1) * 200 + 20, target, known)
 
 
@@ -34,6 +35,13 @@ def batch():
 def test_logits_have_a_quarter_of_the_size_and_two_channels(network, height, width):
     with torch.inference_mode():
         assert network(torch.zeros(1, 3, height, width)).shape == (1, 2, height // 4, width // 4)
+
+
+def test_a_photo_of_any_shape_gets_logits_of_its_shape(network):
+    photo = np.random.default_rng(0).integers(0, 256, (37, 91, 3), np.uint8)
+    logits = predict_logits(network, photo, 64 * 64)
+    assert logits.shape == (2, 37, 91)
+    assert np.isfinite(logits).all()
 
 
 def test_every_level_predicts_categories_and_a_boundary(network, batch):
@@ -76,16 +84,36 @@ def test_every_parameter_has_a_gradient(network, batch):
     trained = copy.deepcopy(network).train()
     trained.loss(batch, LossWeights()).backward()
     assert [name for name, value in trained.named_parameters() if value.grad is None] == []
+    assert [name for name, value in trained.named_parameters() if not value.grad.any()] == []
     assert all(torch.isfinite(value.grad).all() for value in trained.parameters())
 
 
 def test_what_is_not_known_does_not_count(network, batch):
     unknown = batch.target.clone()
-    unknown[1, 1] = 1 - unknown[1, 1]
+    unknown[1, 0] = 1 - unknown[1, 0]
     with torch.inference_mode():
         assert network.loss(batch, LossWeights()) == network.loss(batch._replace(target=unknown), LossWeights())
         nothing = network.loss(batch._replace(known=torch.zeros_like(batch.known)), LossWeights())
     assert nothing == 0
+
+
+@torch.no_grad()
+def test_the_boundaries_that_are_learnt_are_everyones(network, batch):
+    """A network that is undecided about categories and sure that there is no boundary pays for boundaries alone."""
+    sure = copy.deepcopy(network)
+    for layer in (sure.classify, *(each for level in sure.levels for each in (level.category, level.boundary[-1]))):
+        layer.weight.zero_()
+        layer.bias.zero_()
+    for level in sure.levels:
+        level.boundary[-1].bias.fill_(-20)
+    nobody, dominant, everyone = (torch.zeros_like(batch.target) for _ in range(3))
+    dominant[:, 0], everyone[:, 1] = batch.target[:, 0], batch.target[:, 1]
+    losses = [
+        sure.loss(Batch(batch.pixels, target, torch.ones_like(target)), LossWeights(edge=0, overlap=0)).item()
+        for target in (nobody, dominant, everyone)
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    assert losses[2] > losses[0] + 1
 
 
 def test_the_pretrained_parameters_are_the_encoders(network):
@@ -106,6 +134,6 @@ def test_one_batch_is_learnt(batch):
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
-    found = torch.nn.functional.interpolate(network(batch.pixels), size=(64, 64), mode="bilinear")[:, 0] > 0
-    wanted = batch.target[:, 0] > 0
+    found = torch.nn.functional.interpolate(network(batch.pixels), size=(64, 64), mode="bilinear")[:, 1] > 0
+    wanted = batch.target[:, 1] > 0
     assert (found & wanted).sum() / (found | wanted).sum() > 0.8

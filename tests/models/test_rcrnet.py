@@ -16,6 +16,7 @@ from segdata.models.network import Batch, LossWeights
 from segdata.models.rcr_block import RCRModule
 from segdata.models.rcr_losses import boundary_loss, constraint_loss
 from segdata.models.rcrnet import RCRNet, rcrnet, rcrnet_bypass, rcrnet_decoder, rcrnet_encoder
+from segdata.models.runs import predict_logits
 
 Builder = Callable[..., RCRNet]
 # Table 3: millions of multiply-adds, millions of parameters.
@@ -62,6 +63,15 @@ def test_it_costs_what_the_table_says_before_and_after_folding(build: Builder, p
 def test_logits_are_of_the_size_of_the_input(build: Builder) -> None:
     with torch.no_grad():
         assert build().eval()(torch.rand(2, 3, 32, 96) * 255).shape == (2, 2, 32, 96)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("build", TABLE)
+def test_a_photo_of_any_shape_gets_logits_of_its_shape(build: Builder, channels: int) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (37, 91, channels), np.uint8)
+    logits = predict_logits(build(prior=channels == 4).fold(), photo, 64 * 64)
+    assert logits.shape == (2, 37, 91)
+    assert np.isfinite(logits).all()
 
 
 @pytest.mark.parametrize("build", TABLE)

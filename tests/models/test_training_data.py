@@ -11,8 +11,7 @@ from segdata.dataset import write_lines
 from segdata.errors import InputError
 from segdata.masks import mask_to_rle
 from segdata.models.settings import Source, parse_source, read_options
-from segdata.models.training_data import Views, manifest_hash, read_labelled, read_samples, view_shapes
-from segdata.ops.merge_coco import merge_coco
+from segdata.models.training_data import manifest_hash, read_labelled, read_samples
 from segdata.pixels import encode_photo, encode_png
 from segdata.sample import Person, encode
 
@@ -135,36 +134,6 @@ def test_the_manifest_changes_with_a_pixel_of_a_mask(tmp_path: Path) -> None:
     assert manifest_hash(samples) == before
     (data / "masks/0.png").write_bytes(encode_png(np.eye(48, 64, dtype=np.uint8) * 255))
     assert manifest_hash(samples) != before
-
-
-def test_views_are_the_same_whatever_the_order_and_fill_a_batch_with_one_shape(tmp_path: Path) -> None:
-    samples = read_samples(Source(str(_data(tmp_path / "d", _masks(20, 8), splits="ttt"))), "train")
-    views = Views(samples, 96, first=0, count=12, batch=4, seed=1, pasted=0.5)
-    shapes = [tuple(views[index][0].shape[1:]) for index in range(12)]
-    assert shapes == [shape for shape in view_shapes(96) for _ in range(4)]
-    later = Views(samples, 96, first=8, count=4, batch=4, seed=1, pasted=0.5)
-    for mine, theirs in zip(views[9], later[1], strict=True):
-        assert mine.equal(theirs)
-    other = Views(samples, 96, first=0, count=12, batch=4, seed=2, pasted=0.5)
-    assert not other[0][0].equal(views[0][0])
-
-
-def test_a_guest_that_is_pasted_in_is_in_the_target(tmp_path: Path) -> None:
-    samples = read_samples(Source(str(_data(tmp_path / "d", _masks(14), splits="ttt"))), "train")
-    plain = Views(samples, 96, first=0, count=40, batch=40, seed=1, pasted=0.0)
-    pasted = Views(samples, 96, first=0, count=40, batch=40, seed=1, pasted=1.0)
-    more = [float((b[1][1] > 127).sum() - (a[1][1] > 127).sum()) for a, b in zip(plain, pasted, strict=True)]
-    assert sum(each > 0 for each in more) > 10
-    assert min(more) >= 0
-
-
-def test_real_photos_give_views_that_hold_persons(tmp_path: Path, shared_data: Path) -> None:
-    merge_coco(shared_data / "coco_train/instances.json", images=shared_data / "coco_train/images", out=tmp_path / "d")
-    samples = read_samples(Source(str(tmp_path / "d")), "train")
-    views = Views(samples, 128, first=0, count=60, batch=20, seed=0, pasted=0.25)
-    shares = [float((target[1] > 127).float().mean()) for _, target, _ in (views[index] for index in range(60))]
-    assert np.mean(np.array(shares) > 0.02) > 0.7
-    assert 0.05 < np.mean(shares) < 0.6
 
 
 def test_a_source_is_read_from_the_command_line() -> None:

@@ -224,6 +224,10 @@ def test_photos_that_cannot_be_read_are_rows_with_a_reason_and_the_others_go_on(
 def test_a_model_that_fails_on_a_photo_is_an_outcome_and_no_crash(photos, tmp_path, monkeypatch):
     class Failing:
         name, who, threshold, pixels, sha256 = "failing", ("all",), 0.5, None, None
+        fourth, uses_domains = "", False
+
+        def for_domain(self, _domain):
+            return self
 
         def probabilities(self, images):
             raise MemoryError("too large")

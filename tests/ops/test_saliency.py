@@ -259,3 +259,25 @@ def test_a_row_without_a_photo_gets_a_map_by_its_size_or_says_what_it_lacks(tmp_
     assert (report.done, report.failed) == (1, 2)
     assert [row["code"] for row in rows(tmp_path / "outcomes.jsonl")] == ["no-photo", "bad-persons"]
     assert decode_labels((tmp_path / "saliency" / "sized.png").read_bytes()).shape == (20, 30)
+
+
+def test_a_map_of_the_dominant_person_leaves_the_others_out(data):
+    saliency(data, keypoints="annotations", who="dominant")
+    fewer = 0
+    for sample in Dataset(data):
+        persons = [person for person in sample.persons if not person.crowd]
+        largest = max(persons, key=lambda person: person.area, default=None)
+        shown = [largest.keypoints] if largest and any(seen for _, _, seen in largest.keypoints or []) else []
+        expected = np.rint(saliency_map(shown, (sample.height, sample.width)) * 65535)
+        assert np.array_equal(decode_labels((data / sample.saliency_file_name).read_bytes()), expected)
+        fewer += sum(any(seen for _, _, seen in person.keypoints or []) for person in persons) > 1
+    assert fewer >= 2, "some photos show several persons"
+
+
+def test_of_detected_poses_the_one_on_the_dominant_person_counts(data, monkeypatch):
+    count_poses(monkeypatch)
+    change_rows(data, persons=[{"box": [0, 0, 5, 5]}])
+    report = saliency(data, keypoints="pose", who="dominant")
+    assert report.notes == {"without keypoints": 8}, "the pose lies on nobody who is listed"
+    change_rows(data, persons=None)
+    assert saliency(data, keypoints="pose", who="dominant").notes == {}

@@ -1,0 +1,133 @@
+"""A video is segmented frame after frame, each with the mask before in view, and its flicker is measured."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from running import rows, segdata, tree
+
+from segdata.dataset import Dataset
+from segdata.errors import InputError
+from segdata.ops.annotate_video import annotate_video
+from segdata.pixels import decode_image, decode_mask, encode_photo
+
+
+@pytest.fixture(scope="module")
+def frames(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six frames in which the camera moves over a real photo."""
+    folder = tmp_path_factory.mktemp("frames")
+    photo = decode_image((shared_data / "ccp/photos/0001.jpg").read_bytes())
+    for number in range(6):
+        shift = 3 * number
+        (folder / f"{number:03d}.png").write_bytes(
+            encode_photo(photo[shift : shift + 600, shift : shift + 400], ".png")
+        )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def film(frames: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a video file."""
+    path = tmp_path_factory.mktemp("film") / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (400, 600))
+    for frame in sorted(frames.iterdir()):
+        writer.write(np.ascontiguousarray(decode_image(frame.read_bytes())[:, :, ::-1]))
+    writer.release()
+    return path
+
+
+def test_each_frame_gets_a_mask_and_the_flicker_is_told(frames: Path, tmp_path: Path) -> None:
+    report = annotate_video(frames, out=tmp_path / "out")
+    assert (report.frames, report.failed, report.prior) == (6, 0, False)
+    assert report.temporal_consistency is not None
+    assert 0.9 < report.temporal_consistency <= 1
+    assert [row["key"] for row in rows(tmp_path / "out/metadata.jsonl")] == [f"{number:03d}" for number in range(6)]
+    for sample in Dataset(tmp_path / "out"):
+        mask, _ = decode_mask((tmp_path / "out" / str(sample.mask_file_name)).read_bytes())
+        assert mask.shape == (600, 400)
+        assert 0.1 < mask.mean() < 0.9
+
+
+def test_a_video_file_gives_about_the_masks_of_its_frames(frames: Path, film: Path, tmp_path: Path) -> None:
+    annotate_video(frames, out=tmp_path / "frames")
+    report = annotate_video(film, out=tmp_path / "film", copy_photos=True, probabilities=True)
+    assert report.frames == 6
+    for number, row in enumerate(rows(tmp_path / "film/metadata.jsonl")):
+        assert row["key"] == f"{number + 1:06d}"
+        image = decode_image((tmp_path / "film" / row["file_name"]).read_bytes())
+        original = decode_image((frames / f"{number:03d}.png").read_bytes())
+        assert np.abs(image.astype(int) - original).mean() < 6, "colours are in their order"
+        one, two = (
+            decode_mask((tmp_path / name).read_bytes())[0]
+            for name in (f"film/masks/{number + 1:06d}.png", f"frames/masks/{number:03d}.png")
+        )
+        assert (one & two).sum() > 0.97 * (one | two).sum()
+        assert (tmp_path / "film" / row["probability_file_name"]).is_file()
+
+
+def test_a_second_run_gives_the_same_files(frames: Path, tmp_path: Path) -> None:
+    annotate_video(frames, out=tmp_path / "out")
+    before = tree(tmp_path / "out")
+    annotate_video(frames, out=tmp_path / "out")
+    assert tree(tmp_path / "out") == before
+
+
+def test_a_frame_that_cannot_be_read_is_told_and_the_others_go_on(frames: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "frames"
+    broken.mkdir()
+    for frame in frames.iterdir():
+        (broken / frame.name).write_bytes(frame.read_bytes() if frame.stem != "002" else b"no picture")
+    report = annotate_video(broken, out=tmp_path / "out")
+    assert (report.frames, report.failed) == (5, 1)
+    assert "002.png" in report.failures[0]
+    (outcome,) = rows(Path(str(report.outcomes)))
+    assert outcome["key"] == "002"
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "empty folder"])
+def test_what_is_no_video_is_named(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    if kind == "text":
+        path.write_text("no video")
+    elif kind == "empty folder":
+        path.mkdir()
+    with pytest.raises(InputError, match=r"clip\.mp4"):
+        annotate_video(path, out=tmp_path / "out")
+
+
+def test_the_mask_before_is_shown_to_a_network_that_takes_it(frames: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    class Remembering:
+        """Says that a person is where one was before, and a column more."""
+
+        name, who, threshold, pixels, sha256 = "remembering", ("dominant", "all"), 0.5, None, None
+        fourth, uses_domains = "prior", False
+
+        def probabilities(self, images: list[np.ndarray]) -> list[np.ndarray]:
+            found = []
+            for image in images:
+                before = image[:, :, 3] > 127 if image.shape[2] == 4 else np.zeros(image.shape[:2], bool)
+                found.append(np.repeat((np.arange(image.shape[1]) <= before[0].sum())[None, None], len(image), 1))
+            return [np.repeat(each, 2, 0).astype(np.float32) for each in found]
+
+    monkeypatch.setattr("segdata.ops.annotate_video.open_model", lambda _: Remembering())
+    for prior, widths in ((True, [1, 2, 3, 4, 5, 6]), (False, [1] * 6)):
+        out = tmp_path / str(prior)
+        assert annotate_video(frames, out=out, model="any", prior=prior).prior is prior
+        masks = [decode_mask((out / f"masks/{number:03d}.png").read_bytes())[0] for number in range(6)]
+        assert [int(mask[0].sum()) for mask in masks] == widths
+
+
+def test_the_command_shows_the_figure(frames: Path, tmp_path: Path) -> None:
+    done = segdata("annotate", "--video", frames, "--out", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "annotate: 6 frames done" in done.stdout
+    assert "temporal consistency 9" in done.stdout
+    assert "each frame seen alone" in done.stdout
+    again = segdata("annotate", "--video", frames, "--out", tmp_path / "out", "--json")
+    assert json.loads(again.stdout)["frames"] == 6
+    both = segdata("annotate", frames, "--video", frames, "--out", tmp_path / "other")
+    assert both.returncode == 2
+    assert "photos or a video" in both.stderr
