@@ -2,10 +2,10 @@
 
 Usage: python benchmarks/instances.py FOLDER [tuned]
 
-FOLDER holds COCO's instances.json, person_keypoints.json and images/. All photos with two or more persons count; crowds
-are left out of the masks. The mask is the union of the true outlines and the boxes are the annotated ones, so that each
-person is looked for once and all scores are equal. Constants were chosen on photos with an even id; the figures are for
-odd ids, or with `tuned` for even ones.
+FOLDER holds COCO's instances.json, images/ and, where there are keypoints, person_keypoints.json. All photos with two
+or more persons count; crowds are left out of the masks. The mask is the union of the true outlines and the boxes are
+the annotated ones, so that each person is looked for once and all scores are equal. Constants were chosen on photos
+with an even id; the figures are for odd ids, or with `tuned` for even ones.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class Case(NamedTuple):
 def cases(folder: Path, remainder: int) -> list[Case]:
     """Read the photos with two persons or more, of even (0) or odd (1) ids."""
     content = json.loads((folder / "instances.json").read_bytes())
-    pointed = json.loads((folder / "person_keypoints.json").read_bytes())["annotations"]
+    with_points = folder / "person_keypoints.json"
+    pointed = json.loads(with_points.read_bytes())["annotations"] if with_points.exists() else []
     keypoints = {one["id"]: np.array(one["keypoints"], float).reshape(17, 3) for one in pointed if one["num_keypoints"]}
     by_photo = defaultdict(list)
     for one in content["annotations"]:

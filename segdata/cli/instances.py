@@ -14,7 +14,8 @@ def instances(
     boxes: Annotated[
         Literal["annotations", "pose", "mask"],
         typer.Option(
-            help="Where the persons are in a photo of which none is annotated: nowhere, detected, or each region."
+            help="Who is in a photo of which no person is annotated: no one; whom a pose detector finds; "
+            "each region of the mask."
         ),
     ] = "mask",
     void: Void = None,
@@ -23,8 +24,8 @@ def instances(
 ) -> None:
     """Tell the persons of semantic masks apart.
 
-    Each person who has a box or keypoints and no outline gets a share of the mask: persons get rle in place, and the
-    data set instances/ and the column instances_file_name. Poses are found by a detector: pip install
+    In place: each person who has a box or keypoints and no outline gets one, in persons, and instances/ holds for each
+    pixel of a mask the number of its person. Annotated outlines stay. --boxes pose needs pip install
     'segdata[detect]'.
 
     \b

@@ -28,7 +28,7 @@ def train(
         typer.Option(
             metavar="NETWORK",
             help="alisnet, rcrnet, rcrnet-encoder, rcrnet-decoder, rcrnet-bypass, lwpsn, bisenet, trisenet, "
-            "md-trisenet or portrait.",
+            "mc-trisenet, md-trisenet or portrait.",
         ),
     ] = "alisnet",
     network: Annotated[

@@ -43,7 +43,8 @@ def executorch_program(network: AnyNetwork, pixels: int) -> bytes:
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner  # noqa: PLC0415
             from executorch.exir import to_edge_transform_and_lower  # noqa: PLC0415
         except ImportError as error:
-            raise InputError("export to ExecuTorch needs the package executorch", "pip install executorch") from error
+            hint = "pip install 'segdata[executorch]'"
+            raise InputError("export to ExecuTorch needs the package executorch", hint) from error
         channels = 4 if fourth_of(network) else 3
         example = (torch.zeros((1, *program_shape(pixels), channels), dtype=torch.uint8),)
         exported = torch.export.export(deployed(network), example)

@@ -10,9 +10,17 @@ from segdata.models.alisnet import ALiSNet, alisnet
 from segdata.models.lwpsn import LWPSN, lwpsn
 from segdata.models.portrait import PortraitNetwork, portrait
 from segdata.models.rcrnet import RCRNet, rcrnet, rcrnet_bypass, rcrnet_decoder, rcrnet_encoder
-from segdata.models.trisenet import MultiDomainTriSeNet, TriSeNet, bisenet, md_trisenet, trisenet
+from segdata.models.trisenet import (
+    MultiDomainTriSeNet,
+    SeparateTriSeNets,
+    TriSeNet,
+    bisenet,
+    mc_trisenet,
+    md_trisenet,
+    trisenet,
+)
 
-AnyNetwork: TypeAlias = ALiSNet | RCRNet | LWPSN | TriSeNet | MultiDomainTriSeNet | PortraitNetwork
+AnyNetwork: TypeAlias = ALiSNet | RCRNet | LWPSN | TriSeNet | MultiDomainTriSeNet | SeparateTriSeNets | PortraitNetwork
 """What can be trained; each is a `segdata.models.network.Network`."""
 
 NETWORKS: dict[str, Callable[..., AnyNetwork]] = {
@@ -24,6 +32,7 @@ NETWORKS: dict[str, Callable[..., AnyNetwork]] = {
     "lwpsn": lwpsn,
     "bisenet": bisenet,
     "trisenet": trisenet,
+    "mc-trisenet": mc_trisenet,
     "md-trisenet": md_trisenet,
     "portrait": portrait,
 }

@@ -31,7 +31,9 @@ def onnx_graph(network: AnyNetwork) -> bytes:
         import onnxscript  # noqa: F401, PLC0415 - what torch turns graphs into ONNX with
     except ImportError as error:
         raise InputError("export to ONNX needs more packages", "pip install 'segdata[train]'") from error
-    free = torch.export.Dim.DYNAMIC
+    # Told that 32 divides the sides, torch keeps every size a plain multiple; otherwise it proves equal, for minutes or
+    # for ever, what halvings that round up and doublings make of them.
+    high, wide = (32 * torch.export.Dim(side) for side in ("height", "width"))
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -45,7 +47,7 @@ def onnx_graph(network: AnyNetwork) -> bytes:
                 output_names=["logits"],
                 dynamo=True,
                 opset_version=_OPSET,
-                dynamic_shapes={"image": {0: free, 1: free, 2: free}},
+                dynamic_shapes={"image": {0: torch.export.Dim.DYNAMIC, 1: high, 2: wide}},
                 verbose=False,
             )
     finally:

@@ -74,7 +74,7 @@ def _fill(network: AnyNetwork, stored: Arrays) -> None:
 
 
 def _weight(layer: nn.Conv1d | nn.Conv2d, name: str, stored: Arrays, network: AnyNetwork) -> torch.Tensor:
-    """Give the weights of a convolution, of the first one as it works on pixels (see `deploy.Deployed`)."""
+    """Give the weights of a convolution, of the first one as it works on pixels (see `segdata.models.deploy`)."""
     if f"network.{name}.weight" in stored:
         return torch.from_numpy(stored[f"network.{name}.weight"])
     blocks = torch.from_numpy(stored[f"network.{name}.1.weight"])

@@ -204,8 +204,7 @@ def _train(
         _count([sample.source.path for sample in samples]),
         {name: len(part) for name, part in validation.items()},
     )
-    _refuse_other(run / SETTINGS, encode(settings))
-    _refuse_other(run / MANIFEST, encode(manifest))
+    _refuse_other(run, settings, manifest)
     write_file(run / SETTINGS, encode(settings))
     write_file(run / MANIFEST, encode(manifest))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -215,11 +214,22 @@ def _train(
     return TrainReport(str(run), len(keep.history), keep.best_epoch, keep.scores, manifest)
 
 
-def _refuse_other(path: Path, content: bytes) -> None:
-    if path.exists() and path.read_bytes() != content:
+def _refuse_other(run: Path, settings: TrainSettings, manifest: Manifest) -> None:
+    """Refuse a folder that holds another run; where the data lie does not matter, but what they are."""
+    before = [run / SETTINGS, run / MANIFEST]
+    if not all(path.exists() for path in before):
+        return
+    earlier = msgspec.json.decode(before[0].read_bytes(), type=TrainSettings)
+    same = _without_paths(earlier) == _without_paths(settings)
+    if not same or msgspec.json.decode(before[1].read_bytes(), type=Manifest).sha256 != manifest.sha256:
         raise InputError(
-            f"{path.parent} holds a run with other settings or data", "choose another --out, or remove that folder"
+            f"{run} holds a run with other settings or data", "choose another --out, or remove that folder"
         )
+
+
+def _without_paths(settings: TrainSettings) -> TrainSettings:
+    data = [msgspec.structs.replace(source, path="", leave_out=None, others=None) for source in settings.data]
+    return msgspec.structs.replace(settings, data=tuple(data))
 
 
 def _names(sources: Sequence[Source]) -> list[str]:

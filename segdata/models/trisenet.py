@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import cycle
-from typing import NamedTuple, TypeVar, cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -205,28 +204,52 @@ class MultiDomainTriSeNet(nn.Module):
         return torch.einsum("bn,bnkhw->nkhw", weights / weights.sum(dim=0), said)
 
 
-class Phase(NamedTuple):
-    """What one mini-batch is for: the place of its photos' domain, and the parameters that it must not change."""
+class SeparateTriSeNets(nn.Module):
+    """MCTriSeNet of table V: a TriSeNet for each of six domains that shares nothing.
 
-    domain: int
-    frozen: list[nn.Parameter]
-
-
-def phases(network: MultiDomainTriSeNet) -> Iterator[Phase]:
-    """Go round the domains without end, one a mini-batch: exclusive and iterative training (md_trisenet.txt IV-B).
-
-    The frozen parameters are those of the other domains' branches. `MultiDomainTriSeNet.loss` gives them no gradient
-    even so, and optimisers pass over what has none: freezing them guards against a loss that is added to it. For each
-    phase, take a batch of its domain and a step.
-
-    >>> network = md_trisenet(backbone="xception39")
-    >>> steps = phases(network)
-    >>> [next(steps).domain for _ in range(8)]
-    [0, 1, 2, 3, 4, 5, 0, 1]
+    Pixels, logits and `seen` are as in `MultiDomainTriSeNet`. Six times the parameters of a TriSeNet, and each learns
+    from photos of its own domain alone.
     """
-    for domain in cycle(range(len(network.branches))):
-        others = [branch for place, branch in enumerate(network.branches) if place != domain]
-        yield Phase(domain, [each for branch in others for each in branch.parameters()])
+
+    needs: frozenset[Need] = frozenset({"domain"})
+    seen: Tensor
+
+    def __init__(self, networks: Sequence[TriSeNet]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.register_buffer("seen", torch.zeros(len(networks)))
+
+    def forward(self, pixels: Tensor, domains: Tensor | None = None) -> Tensor:
+        """Give the logits of each photo's network, or, where nothing is known of it, the mean as in MD-TriSeNet."""
+        if domains is None:
+            return self._mean(pixels)
+        logits = [self._of_domain(photo[None], domain) for photo, domain in zip(pixels, domains, strict=True)]
+        return torch.cat(logits)
+
+    def loss(self, batch: Batch, weights: LossWeights) -> Tensor:
+        """Give the mean loss over photos. Raises `InputError` for a batch without domains."""
+        if batch.domains is None:
+            raise InputError("a network for each domain learns from photos of known domain", "run grade-domains first")
+        self.seen[batch.domains] = 1
+        loss = batch.pixels.new_zeros(())
+        for place in sorted(set(batch.domains.tolist())):
+            chosen = batch.domains == place
+            part = Batch(batch.pixels[chosen], batch.target[chosen], batch.known[chosen])
+            loss = loss + chosen.float().mean() * cast("TriSeNet", self.networks[place]).loss(part, weights)
+        return loss
+
+    def pretrained_parameters(self) -> Iterable[nn.Parameter]:
+        """Give nothing: all of it starts from nothing, and learns at the same rate."""
+        return ()
+
+    def _of_domain(self, pixels: Tensor, domain: Tensor) -> Tensor:
+        logits: Tensor = self.networks[int(domain)](pixels) if self.seen[domain] else self._mean(pixels)
+        return logits
+
+    def _mean(self, pixels: Tensor) -> Tensor:
+        weights = torch.where(self.seen.sum() > 0, self.seen, torch.ones_like(self.seen))
+        logits = torch.stack([network(pixels) for network in self.networks])
+        return (logits * (weights / weights.sum()).view(-1, 1, 1, 1, 1)).sum(dim=0)
 
 
 def bisenet(*, backbone: str = "resnet18", outputs: int = 2) -> TriSeNet:
@@ -249,6 +272,13 @@ def md_trisenet(
         MultiDomainTriSeNet(
             _three_paths(backbone, outputs), branches, edge_share=edge_share, agreement_share=agreement_share
         )
+    )
+
+
+def mc_trisenet(*, backbone: str = "resnet18", outputs: int = 2, edge_share: float = 1.0) -> SeparateTriSeNets:
+    """Give a TriSeNet for each domain, the row MCTriSeNet of table V. `backbone` as in `bisenet`."""
+    return SeparateTriSeNets(
+        [trisenet(backbone=backbone, outputs=outputs, edge_share=edge_share) for _ in range(_BRANCHES)]
     )
 
 

@@ -1,4 +1,4 @@
-"""Person instances out of a semantic mask, by an affinity model that needs no training (portrait_instance.txt 2.2)."""
+"""Person instances out of a semantic mask, by an affinity model (portrait_instance.txt 2.2)."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ import numpy.typing as npt
 
 from segdata.errors import SampleError
 from segdata.masks import Mask
+from segdata.ops.flooding import flood
 from segdata.ops.saliency_map import frame_map
 from segdata.ops.superpixels import Regions, find_regions
 
 Box = tuple[float, float, float, float]
 Labels = npt.NDArray[np.int32]
-_Costs = npt.NDArray[np.float64]
+_Costs = npt.NDArray[np.float32]
 
-# Lengths are in units of 1/640 of the photo's longer side. Chosen on COCO photos with even ids.
-_GRID = 640
-_SUPERPIXEL = 12
-_CHI = 6.7  # how far off a limb a chi-square distance of 1 is
-_LENGTH = 0.013  # how far off a limb a way of length 1 is
-_PLACE = 0.1  # what the distance off the limbs costs beside the way from the seeds
-_CORE = 0.3  # the share of a box round its middle in which every place is as good as on a limb
-_FALL = 0.25  # how far off a limb the box's border is, as a share of the box's size
-_OUTSIDE = 2.0  # how far off a limb a place is that is 1 outside the box
-_FACE = 5.0  # how much nearer than on a limb a place on a head is
+# Chosen on COCO photos with even ids and of train2017 (docs/instances.md).
+_GRID = 640  # pixels of the photo's longer side, where it has more
+# In units of 1/640 of the photo's longer side:
+_SUPERPIXEL = 10
+_CHI = 10.0  # how far off a limb a chi-square distance of 1 is
+_LENGTH = 0.05  # how far off a limb a way of length 1 is
+_PLACE = 0.5  # what a pixel's own price counts beside the way from the seeds
+# In units of the root of the box's area:
+_FALL = 0.2  # the price at the middle of the box's sides, for a person without keypoints
+_HEAD = 0.15  # how much nearer than on a limb a place on the head is
+_SURE = 0.1  # how much less than the next person's the cost of a seed is,
+_LEADING = 0.5  # or what share of the most by which any of the person's is less, if that is less
 _NEVER = 1e4  # beyond any cost
 
 
@@ -125,15 +128,14 @@ def _assigned(
     keypoints = [None if points is None else points * [*stretch, 1] for points in keypoints]
 
     unit = max(size) / _GRID
-    parts = _parts(boxes, small.shape)
+    parts = np.where(_parts(boxes, small.shape) <= len(boxes), _parts(boxes, small.shape), 0)
     regions = find_regions(image, small, parts, max(round(_SUPERPIXEL * unit), 4))
-    away = np.array([_outside(box, regions) for box in boxes])
-    prices = np.array([_price(box, points, regions, small) for box, points in zip(boxes, keypoints, strict=True)])
-    distances = _distances((prices + _OUTSIDE * away) / unit, regions, parts[small], unit)
-    boxed = away < 1
-    distances[~boxed & boxed.any(axis=0)] += _NEVER  # a place in boxes belongs to one of their persons
-    nearest = np.zeros(small.shape, np.int32)
-    nearest[small] = distances.argmin(axis=0)[regions.number] + 1
+    prices = np.array([_prices(box, points, small) for box, points in zip(boxes, keypoints, strict=True)])
+    away = np.array([_outside(box, small) for box in boxes])
+    costs = _ways(prices, away > 0, regions, parts[small], unit)[:, regions.number]
+    costs += _PLACE * (prices + _NEVER * away)
+    nearest = flood(image, small, *_seeds(costs, np.sqrt(boxes[:, 2:].prod(axis=1))))
+
     # A thin part of the mask may fall between the pixels of the grid: it goes with the nearest that did not.
     _, source = cv2.distanceTransformWithLabels((~small).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     person = np.zeros(source.max() + 1, np.int32)
@@ -141,56 +143,83 @@ def _assigned(
     return np.asarray(cv2.resize(person[source], (width, height), interpolation=cv2.INTER_NEAREST), np.int32)
 
 
-def _price(
-    box: npt.NDArray[np.float64], keypoints: npt.NDArray[np.float64] | None, regions: Regions, mask: Mask
-) -> _Costs:
-    """Give what it costs each region to be a seed of a person, (P,), in pixels."""
+def _prices(box: npt.NDArray[np.float64], keypoints: npt.NDArray[np.float64] | None, mask: Mask) -> _Costs:
+    """Give what it costs each person pixel to be a seed of a person, float32 (M,), in pixels."""
+    size = np.sqrt(box[2:].prod())
     frame = None if keypoints is None else frame_map(keypoints, mask.shape)
     if keypoints is None or frame is None or not frame.any():
-        size = np.maximum(box[2:], 1)
-        radius = np.hypot(*((regions.centres - box[:2]) / size * 2 - 1).T)
-        return np.asarray(_FALL * np.sqrt(size.prod()) * np.maximum(radius - _CORE, 0))
+        x, y = ((_centres(mask) - box[:2]) / np.maximum(box[2:], 1) * 2 - 1).T
+        return np.asarray(_FALL * size * np.hypot(x, y), np.float32)
+    off = cv2.distanceTransform((~frame).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     face = keypoints.copy()
     face[5:] = 0
-    head = frame_map(face, mask.shape)
-    on_head = regions.mean(head[mask]) > 0.5
-    return np.asarray(regions.mean(_distance(frame)[mask]) - _FACE * on_head)
+    return np.asarray(off[mask] - _HEAD * size * frame_map(face, mask.shape)[mask], np.float32)
 
 
-def _outside(box: npt.NDArray[np.float64], regions: Regions) -> _Costs:
-    """Give how far each region's centre lies outside a box, (P,), in pixels."""
-    low, high = box[:2], box[:2] + box[2:]
-    return np.asarray(np.hypot(*np.maximum(np.maximum(low - regions.centres, regions.centres - high), 0).T))
+def _outside(box: npt.NDArray[np.float64], mask: Mask) -> _Costs:
+    """Give how far each person pixel's centre lies outside a box, float32 (M,), in pixels."""
+    centres = _centres(mask)
+    gaps = np.maximum(np.maximum(box[:2] - centres, centres - box[:2] - box[2:]), 0)
+    return np.asarray(np.hypot(*gaps.T), np.float32)
 
 
-def _distance(drawn: Mask) -> npt.NDArray[np.float32]:
-    return np.asarray(cv2.distanceTransform((~drawn).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
+def _centres(mask: Mask) -> npt.NDArray[np.float64]:
+    """Give x, y of the centre of each person pixel, (M, 2)."""
+    ys, xs = mask.nonzero()
+    return np.stack([xs, ys], axis=1) + 0.5
 
 
-def _distances(prices: _Costs, regions: Regions, parts: npt.NDArray[np.int64], unit: float) -> _Costs:
-    """Give the geodesic distance of each region from each person's seeds, (N, P), as `prices`.
+def _ways(
+    prices: _Costs, away: npt.NDArray[np.bool_], regions: Regions, part: npt.NDArray[np.int64], unit: float
+) -> _Costs:
+    """Give the geodesic distance of each region from each person's seeds, float32 (N, P), in pixels.
 
-    `parts` holds that of each person pixel.
+    `prices` and `away`, whether a pixel lies outside a person's box, are (N, M); `part` (M,) is the one person in
+    whose box alone a pixel lies, from 1, or 0. A region is a seed at its price.
     """
     from scipy.sparse import csr_array  # type: ignore[import-untyped]  # noqa: PLC0415 - takes a while to load
     from scipy.sparse.csgraph import dijkstra  # type: ignore[import-untyped]  # noqa: PLC0415
 
-    persons, count = prices.shape
-    part = np.zeros(count, np.int64)
-    part[regions.number] = parts
-    prices = prices - np.minimum(prices.min(axis=0), 0)
-    sure = (part > 0) & (part <= persons)
-    prices[:, sure] = _NEVER
-    prices[part[sure] - 1, sure.nonzero()[0]] = 0
+    persons, count = len(prices), len(regions.sizes)
+    price = np.array([regions.mean(each) for each in prices])
+    out = np.array([regions.mean(each) for each in away]) > 0.5
+    price -= np.minimum(price.min(axis=0), 0)
+    price[out] = _NEVER
+    owner = np.zeros(count, np.int64)
+    owner[regions.number] = part
+    sure = owner.nonzero()[0]
+    own = owner[sure] - 1, sure
+    price[:, sure] = _NEVER
+    price[own] = 0
 
     # Each person is a node of its own, from which a way to each region costs the region's price as a seed.
     one, other = regions.pairs
-    lengths = np.hypot(*(regions.centres[one] - regions.centres[other]).T) / unit
-    steps = _CHI * regions.chi + _LENGTH * lengths
+    lengths = np.hypot(*(regions.centres[one] - regions.centres[other]).T)
+    steps = _CHI * unit * regions.chi + _LENGTH * lengths
     sources = np.repeat(np.arange(persons), count) + count
-    weights = np.concatenate([steps, steps, prices.ravel()]) + 1e-9  # a weight of 0 is no way
+    weights = np.concatenate([steps, steps, price.ravel()]) + 1e-9  # a weight of 0 is no way
     starts = np.concatenate([one, other, sources])
     ends = np.concatenate([other, one, np.tile(np.arange(count), persons)])
     graph = csr_array((weights, (starts, ends)), shape=(count + persons,) * 2)
     ways = dijkstra(graph, indices=np.arange(count, count + persons))[:, :count]
-    return np.asarray(ways + _PLACE * prices)
+    # A place in boxes belongs to one of their persons, and one in a single box to that person.
+    ways[out & ~out.all(axis=0)] = _NEVER
+    ways[:, sure] = _NEVER
+    ways[own] = 0
+    return np.asarray(ways, np.float32)
+
+
+def _seeds(costs: _Costs, sizes: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+    """Give the person of the lowest cost for each pixel, from 1, and whether no other comes near: both (M,).
+
+    `costs` is (N, M), `sizes` (N,) what the nearness is measured by. Everyone who has a pixel is sure of one.
+    """
+    owner = costs.argmin(axis=0)
+    if len(costs) == 1:
+        return owner.astype(np.int32) + 1, np.ones(len(owner), np.bool_)
+    first, second = np.partition(costs, 1, axis=0)[:2]
+    lead = second - first
+    most = np.zeros(len(costs))
+    np.maximum.at(most, owner, lead)
+    least = np.minimum(_SURE * sizes, _LEADING * most)
+    return owner.astype(np.int32) + 1, lead >= least[owner]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 import pytest
-from red_model import scene
+from tiny_models import scene
 
 from segdata.models.inference import predictor, segment
 from segdata.models.refine_small import MOST, small_persons

@@ -109,7 +109,7 @@ def test_one_batch_is_learnt_and_the_map_tells_whom_a_photo_is_about() -> None:
     network = lwpsn().train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     losses = []
-    for _ in range(12):
+    for _ in range(9):
         loss = network.loss(batch, LossWeights())
         optimizer.zero_grad()
         loss.backward()

@@ -37,6 +37,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "rcrnet": {"prior": True},
     "bisenet": {"backbone": "xception39"},
     "trisenet": {"backbone": "xception39"},
+    "mc-trisenet": {"backbone": "xception39"},
     "md-trisenet": {"backbone": "xception39"},
     "portrait": {"width": 32},
 }

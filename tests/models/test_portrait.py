@@ -127,7 +127,7 @@ def test_one_batch_is_learnt(batch):
     network = portrait(width=16).train()
     optimiser = torch.optim.AdamW(network.parameters(), 3e-3)
     losses = []
-    for _ in range(30):
+    for _ in range(16):
         optimiser.zero_grad()
         loss = network.loss(batch, LossWeights())
         loss.backward()

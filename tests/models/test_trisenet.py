@@ -1,7 +1,6 @@
 """BiSeNet, TriSeNet and multi-domain TriSeNet: their size, what each domain's branch learns, and from what."""
 
 import math
-from itertools import islice
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from segdata.errors import InputError
 from segdata.models.costs import torch_cost
 from segdata.models.network import Batch, LossWeights
 from segdata.models.runs import predict_logits
-from segdata.models.trisenet import MultiDomainTriSeNet, bisenet, md_trisenet, phases, trisenet
+from segdata.models.trisenet import MultiDomainTriSeNet, bisenet, mc_trisenet, md_trisenet, trisenet
 
 BUILDERS = {"bisenet": bisenet, "trisenet": trisenet, "md_trisenet": md_trisenet}
 PAPERS = LossWeights(edge=0.0, overlap=0.0)
@@ -217,34 +216,19 @@ def test_a_batch_without_domains_is_refused() -> None:
         md_trisenet(backbone="xception39").for_domain(6)
 
 
-def test_phases_go_round_the_domains_and_freeze_the_other_branches() -> None:
-    network = md_trisenet(backbone="xception39")
-    found = list(islice(phases(network), 7))
-    assert [phase.domain for phase in found] == [0, 1, 2, 3, 4, 5, 0]
-    frozen = set(map(id, found[1].frozen))
-    assert frozen == {id(each) for place in (0, 2, 3, 4, 5) for each in network.branches[place].parameters()}
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # of torch about its own exporter
-def test_exported_to_onnx_it_takes_no_domain_and_says_the_same() -> None:
-    pytest.importorskip("onnxscript")
-    runtime = pytest.importorskip("onnxruntime")
-    network = _domain_network()
-    high, wide = (32 * torch.export.Dim(name) for name in ("h", "w"))
-    program = torch.onnx.export(
-        network,
-        (torch.zeros(2, 3, 96, 128),),
-        input_names=["pixels"],
-        output_names=["logits"],
-        dynamo=True,
-        verbose=False,
-        dynamic_shapes={"pixels": {0: torch.export.Dim.DYNAMIC, 2: high, 3: wide}, "domains": None},
-        kwargs={"domains": None},
-    )
-    session = runtime.InferenceSession(program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
-    assert [each.name for each in session.get_inputs()] == ["pixels"]
-    pixels = torch.rand(1, 3, 64, 96) * 255
-    (found,) = session.run(None, {"pixels": pixels.numpy()})
+def test_a_network_for_each_domain_learns_from_that_domain_alone() -> None:
+    torch.manual_seed(0)
+    network = mc_trisenet(backbone="xception39").train()
+    target = (torch.rand(2, 2, 64, 64) > 0.5).float()
+    batch = Batch(torch.rand(2, 3, 64, 64) * 255, target, torch.ones_like(target), domains=torch.tensor([3, 3]))
+    network.loss(batch, LossWeights()).backward()
+    learnt = [any(each.grad is not None for each in one.parameters()) for one in network.networks]
+    assert learnt == [False, False, False, True, False, False]
+    network.eval()
     with torch.no_grad():
-        np.testing.assert_allclose(found, network(pixels).numpy(), rtol=1e-2, atol=1e-2)
+        own, unseen, unknown = (network(batch.pixels, *more) for more in ([batch.domains], [batch.domains - 1], []))
+        alone = network.networks[3](batch.pixels)
+    for found in (own, unseen, unknown):
+        np.testing.assert_allclose(found, alone, rtol=1e-4, atol=1e-4)
+    with pytest.raises(InputError, match="grade-domains"):
+        network.loss(batch._replace(domains=None), LossWeights())

@@ -4,8 +4,8 @@ import shutil
 
 import numpy as np
 import pytest
-from red_model import red_model, scene
 from running import rows, times, tree
+from tiny_models import red_model, scene
 
 from segdata.engine import Inline, Processes
 from segdata.errors import InputError
