@@ -222,9 +222,8 @@ def _refuse_other(run: Path, settings: TrainSettings, manifest: Manifest) -> Non
     earlier = msgspec.json.decode(before[0].read_bytes(), type=TrainSettings)
     same = _without_paths(earlier) == _without_paths(settings)
     if not same or msgspec.json.decode(before[1].read_bytes(), type=Manifest).sha256 != manifest.sha256:
-        raise InputError(
-            f"{run} holds a run with other settings or data", "choose another --out, or remove that folder"
-        )
+        hint = "choose another --out, or remove that folder"
+        raise InputError(f"{run} holds a run with other settings or data", hint)
 
 
 def _without_paths(settings: TrainSettings) -> TrainSettings:

@@ -134,7 +134,7 @@ def test_executorch_is_asked_for_where_it_is_missing(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "executorch.backends.xnnpack.partition.xnnpack_partitioner", None)
-    with pytest.raises(InputError, match="needs the package executorch: pip install executorch"):
+    with pytest.raises(InputError, match=r"needs the package executorch: pip install .*executorch"):
         export_model(run, tmp_path / "small.pte", format="executorch")
     assert list(tmp_path.iterdir()) == []
 

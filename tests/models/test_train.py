@@ -1,6 +1,7 @@
 """A training run leaves what it says, goes on where it was, and refuses what it cannot do."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from segdata.models.runs import BEST, LAST, TorchSegmenter, load_run
 from segdata.models.train import CHECKPOINT, train
 from segdata.ops.merge_coco import merge_coco
 from segdata.ops.split import split
-from segdata.pixels import decode_image
+from segdata.pixels import decode_image, encode_png
 
 SMALL = {"views": 16, "epoch_views": 8, "batch": 4, "side": 64, "pixels": 96 * 96, "init": "none", "workers": 0}
 
@@ -89,6 +90,17 @@ def test_a_later_stage_starts_from_an_earlier_run(run: Path, data: Path, tmp_pat
     train([data], tmp_path / "second", **still)
     before, after = (dict(load_run(each)[0].named_parameters()) for each in (run, tmp_path / "second"))
     assert all(before[name].allclose(after[name], atol=1e-5) for name in before)
+
+
+def test_a_run_goes_on_after_its_data_have_moved_but_not_with_others(run: Path, data: Path, tmp_path: Path) -> None:
+    moved = Path(shutil.copytree(data, tmp_path / "elsewhere"))
+    kept = shutil.copytree(run, tmp_path / "run")
+    assert train([moved], kept, **SMALL).epochs == 2
+    trained_on = next(sample for sample in Dataset(moved) if sample.split == "train")
+    mask = np.zeros((trained_on.height, trained_on.width), np.uint8)
+    (moved / str(trained_on.mask_file_name)).write_bytes(encode_png(mask))
+    with pytest.raises(InputError, match="other settings or data"):
+        train([moved], kept, **SMALL)
 
 
 def test_a_folder_with_another_run_is_refused(run: Path, data: Path) -> None:
