@@ -22,13 +22,17 @@ if TYPE_CHECKING:
     from segdata.models.base import Segmenter
     from segdata.models.export import Export, export_model
     from segdata.models.registry import open_model
+    from segdata.models.train import TrainReport, train
+    from segdata.ops.affinity import split_instances
     from segdata.ops.annotate import annotate
+    from segdata.ops.annotate_video import VideoReport, annotate_video
     from segdata.ops.benchmark_model import Benchmark, benchmark_model
     from segdata.ops.crop import crop
     from segdata.ops.crop_geometry import crop_array, crop_box, keypoints_box
     from segdata.ops.edges import edge_label, edges
     from segdata.ops.faces import dominant_face, face_from_keypoints
     from segdata.ops.grade_domains import grade_domains
+    from segdata.ops.instances import instances
     from segdata.ops.merge_coco import merge_coco
     from segdata.ops.merge_parts import merge_labels, merge_parts
     from segdata.ops.saliency import saliency
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from segdata.ops.split import assign_splits, split
     from segdata.ops.uncrop import uncrop
     from segdata.pixels import decode_image, decode_mask, decode_probability, encode_png
+    from segdata.quality.average_precision import AveragePrecision, average_precision
     from segdata.quality.bootstrap import paired_bootstrap
     from segdata.quality.boundary_iou import boundary_iou
     from segdata.quality.contour import boundary_map, contour_accuracy, contour_tolerance
@@ -56,13 +61,17 @@ _HOMES = {
     "segdata.models.base": "Segmenter",
     "segdata.models.export": "Export export_model",
     "segdata.models.registry": "open_model",
+    "segdata.models.train": "TrainReport train",
+    "segdata.ops.affinity": "split_instances",
     "segdata.ops.annotate": "annotate",
+    "segdata.ops.annotate_video": "VideoReport annotate_video",
     "segdata.ops.benchmark_model": "Benchmark benchmark_model",
     "segdata.ops.crop": "crop",
     "segdata.ops.crop_geometry": "crop_array crop_box keypoints_box",
     "segdata.ops.edges": "edge_label edges",
     "segdata.ops.faces": "dominant_face face_from_keypoints",
     "segdata.ops.grade_domains": "grade_domains",
+    "segdata.ops.instances": "instances",
     "segdata.ops.merge_coco": "merge_coco",
     "segdata.ops.merge_parts": "merge_labels merge_parts",
     "segdata.ops.saliency": "saliency",
@@ -70,6 +79,7 @@ _HOMES = {
     "segdata.ops.split": "assign_splits split",
     "segdata.ops.uncrop": "uncrop",
     "segdata.pixels": "decode_image decode_mask decode_probability encode_png",
+    "segdata.quality.average_precision": "AveragePrecision average_precision",
     "segdata.quality.bootstrap": "paired_bootstrap",
     "segdata.quality.boundary_iou": "boundary_iou",
     "segdata.quality.contour": "boundary_map contour_accuracy contour_tolerance",
@@ -84,6 +94,7 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
+    "AveragePrecision",
     "Benchmark",
     "Comparison",
     "Dataset",
@@ -102,8 +113,12 @@ __all__ = [
     "SegdataError",
     "Segmenter",
     "StorageError",
+    "TrainReport",
+    "VideoReport",
     "annotate",
+    "annotate_video",
     "assign_splits",
+    "average_precision",
     "benchmark_model",
     "best_threshold",
     "boundary_iou",
@@ -129,6 +144,7 @@ __all__ = [
     "face_ratio",
     "frame_map",
     "grade_domains",
+    "instances",
     "iou",
     "keypoints_box",
     "mask_to_rle",
@@ -149,8 +165,10 @@ __all__ = [
     "segmentation_to_rle",
     "skeleton_map",
     "split",
+    "split_instances",
     "summarise",
     "threshold_counts",
+    "train",
     "uncrop",
 ]
 

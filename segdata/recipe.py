@@ -42,6 +42,7 @@ STEPS: dict[str, tuple[str, str]] = {
     "uncrop": ("segdata.ops.uncrop", "uncrop"),
     "edges": ("segdata.ops.edges", "edges"),
     "saliency": ("segdata.ops.saliency", "saliency"),
+    "instances": ("segdata.ops.instances", "instances"),
     "grade-domains": ("segdata.ops.grade_domains", "grade_domains"),
     "split": ("segdata.ops.split", "split"),
     "annotate": ("segdata.ops.annotate", "annotate"),

@@ -19,6 +19,7 @@ from segdata.cli.edges import edges
 from segdata.cli.evaluate import evaluate
 from segdata.cli.export_model import export_model
 from segdata.cli.grade_domains import grade_domains
+from segdata.cli.instances import instances
 from segdata.cli.merge_coco import merge_coco
 from segdata.cli.merge_parts import merge_parts
 from segdata.cli.models import models
@@ -44,6 +45,7 @@ COMMANDS = (
     uncrop,
     edges,
     saliency,
+    instances,
     grade_domains,
     split,
     train,

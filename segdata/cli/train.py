@@ -46,6 +46,9 @@ def train(
     views: Annotated[int, typer.Option(min=1, help="How many views of photos are seen in all.")] = 40_000,
     epoch_views: Annotated[int, typer.Option(min=1, help="How many of them from one validation to the next.")] = 2_000,
     side: Annotated[int, typer.Option(min=32, help="Side of a view in pixels, a multiple of 32.")] = 320,
+    pyramid: Annotated[
+        int, typer.Option(min=1, help="Levels of an image pyramid, each half the side, that views are of in turn.")
+    ] = 1,
     pixels: Annotated[
         int, typer.Option(min=1024, help="Number of pixels at which the trained model sees whole photos.")
     ] = 576 * 384,
@@ -91,6 +94,7 @@ def train(
         views=views,
         epoch_views=epoch_views,
         side=side,
+        pyramid=pyramid,
         pixels=pixels,
         batch=batch,
         rate=rate,

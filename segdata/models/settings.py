@@ -41,6 +41,7 @@ class TrainSettings(msgspec.Struct, frozen=True):
     views: int = 40_000
     epoch_views: int = 2_000
     side: int = 320
+    pyramid: int = 1
     pixels: int = 576 * 384
     batch: int = 16
     rate: float = 1e-3

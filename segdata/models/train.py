@@ -50,6 +50,7 @@ def train(
     views: int = 40_000,
     epoch_views: int = 2_000,
     side: int = 320,
+    pyramid: int = 1,
     pixels: int = 576 * 384,
     batch: int = 16,
     rate: float = 1e-3,
@@ -88,6 +89,8 @@ def train(
         from a run that was frozen.
     views : how many randomly framed and changed views of photos are seen, `epoch_views` an epoch, `batch` at once,
         each of about `side` squared pixels.
+    pyramid : how many levels of an image pyramid views are of in turn, each of half the side of the one before, so that
+        the network can be run at lower resolutions too (ssm_lwpsn.txt).
     pixels : the size at which the model sees whole photos once it is trained.
     rate : highest learning rate (AdamW, one cycle), times `backbone_rate` for the backbone; `decay` of the weights.
     edge_weight : by how much more than others pixels along the outline count.
@@ -114,6 +117,7 @@ def train(
         views=views,
         epoch_views=min(epoch_views, views),
         side=side,
+        pyramid=pyramid,
         pixels=pixels,
         batch=batch,
         rate=rate,

@@ -16,6 +16,7 @@ from segdata.domains import DOMAINS, domain_of, face_ratio
 from segdata.errors import InputError
 from segdata.models.augmentation import Ranges, change_texture, frame_matrix, paste, warp
 from segdata.models.base import Need
+from segdata.models.image_pyramid import pyramid_shapes
 from segdata.models.prior_mask import disturbed_prior
 from segdata.models.settings import TrainSettings
 from segdata.models.training_data import AMBIGUOUS, Labelled, Sample, read_labelled
@@ -49,9 +50,10 @@ def view_shapes(side: int) -> list[tuple[int, int]]:
 class Views(TorchDataset[dict[str, torch.Tensor]]):
     """Views number `first` to `first` + `count`, each drawn with a seed of its own: none depends on workers.
 
-    `batch` views in a row have one shape. A view holds uint8 ``pixels`` (3, H, W), or (4, H, W) where the network
-    needs a prior mask or a saliency map; ``target`` (2, H, W) in 0 to 255; ``known`` (2, H, W) of 0 and 1; and what
-    else it needs: ``second``, the pixels without change of texture, and ``domain``, the view's place in `DOMAINS`.
+    `batch` views in a row have one shape, of one level of the image pyramid (`pyramid_shapes`). A view holds uint8
+    ``pixels`` (3, H, W), or (4, H, W) where the network needs a prior mask or a saliency map; ``target`` (2, H, W) in 0
+    to 255; ``known`` (2, H, W) of 0 and 1; and what else it needs: ``second``, the pixels without change of texture,
+    and ``domain``, the view's place in `DOMAINS`.
 
     For a network that needs domains the views of a batch are of one domain, and batches go round the domains that the
     photos have or, cut closer or wider, come to have: exclusive and iterative training (md_trisenet.txt IV-B). Nobody
@@ -70,7 +72,7 @@ class Views(TorchDataset[dict[str, torch.Tensor]]):
     ) -> None:
         self.samples, self.settings, self.needs = samples, settings, needs
         self.first, self.count, self.batch = first, count, batch
-        self.shapes = view_shapes(settings.side)
+        self.shapes = pyramid_shapes(view_shapes(settings.side), settings.pyramid)
         self.ranges = Ranges(texture=settings.texture, grey=settings.texture / 10)
         weights = np.array([sample.source.weight for sample in samples])
         self.shares = np.cumsum(weights / weights.sum())

@@ -26,7 +26,7 @@ _CHI = 10.0  # how far off a limb a chi-square distance of 1 is
 _LENGTH = 0.05  # how far off a limb a way of length 1 is
 _PLACE = 0.5  # what a pixel's own price counts beside the way from the seeds
 # In units of the root of the box's area:
-_FALL = 0.2  # the price at the middle of the box's sides, for a person without keypoints
+_FALL = 0.15  # the price at the middle of the box's sides, for a person without keypoints
 _HEAD = 0.15  # how much nearer than on a limb a place on the head is
 _SURE = 0.1  # how much less than the next person's the cost of a seed is,
 _LEADING = 0.5  # or what share of the most by which any of the person's is less, if that is less
@@ -58,7 +58,8 @@ def split_instances(
     the seeds, over neighbours whose weight is the chi-square distance of their histograms (equation 1). Beyond the
     paper, every superpixel is a seed at a price that grows with its distance to the person's limbs and head or,
     without keypoints, to the middle of the box; otherwise a person whose box lies within another's would have no seed.
-    A visible head goes before all else, and each step costs a little for its length.
+    Visible heads are cheaper than limbs, each step costs a little for its length, and a pixel's own price counts too.
+    Where no person's cost leads by far, a watershed draws the border along the edges of the photo (`flood`).
 
     Raises `SampleError` (``size-mismatch``) where image and mask differ in size, (``bad-box``) for a box that is not
     four finite numbers or has a negative side, (``bad-keypoints``) as `frame_map`.
@@ -76,7 +77,7 @@ def split_instances(
         )
     table = np.array(boxes, np.float64).reshape(-1, 4)
     if not np.isfinite(table).all() or (table[:, 2:] < 0).any():
-        raise SampleError("bad-box", "a box is not x, y, width, height in pixels")
+        raise SampleError("bad-box", "a box is not x, y, width, height in pixels", "correct it")
     points = [None if each is None else np.asarray(each, np.float64) for each in keypoints or [None] * len(table)]
     if not len(table) or not mask.any():
         return np.zeros(mask.shape, np.int32)
@@ -128,7 +129,8 @@ def _assigned(
     keypoints = [None if points is None else points * [*stretch, 1] for points in keypoints]
 
     unit = max(size) / _GRID
-    parts = np.where(_parts(boxes, small.shape) <= len(boxes), _parts(boxes, small.shape), 0)
+    parts = _parts(boxes, small.shape)
+    parts[parts > len(boxes)] = 0
     regions = find_regions(image, small, parts, max(round(_SUPERPIXEL * unit), 4))
     prices = np.array([_prices(box, points, small) for box, points in zip(boxes, keypoints, strict=True)])
     away = np.array([_outside(box, small) for box in boxes])
@@ -166,7 +168,7 @@ def _outside(box: npt.NDArray[np.float64], mask: Mask) -> _Costs:
 def _centres(mask: Mask) -> npt.NDArray[np.float64]:
     """Give x, y of the centre of each person pixel, (M, 2)."""
     ys, xs = mask.nonzero()
-    return np.stack([xs, ys], axis=1) + 0.5
+    return np.asarray(np.stack([xs, ys], axis=1) + 0.5, np.float64)
 
 
 def _ways(
@@ -177,8 +179,8 @@ def _ways(
     `prices` and `away`, whether a pixel lies outside a person's box, are (N, M); `part` (M,) is the one person in
     whose box alone a pixel lies, from 1, or 0. A region is a seed at its price.
     """
-    from scipy.sparse import csr_array  # type: ignore[import-untyped]  # noqa: PLC0415 - takes a while to load
-    from scipy.sparse.csgraph import dijkstra  # type: ignore[import-untyped]  # noqa: PLC0415
+    from scipy.sparse import csr_array  # noqa: PLC0415 - takes a while to load
+    from scipy.sparse.csgraph import dijkstra  # noqa: PLC0415
 
     persons, count = len(prices), len(regions.sizes)
     price = np.array([regions.mean(each) for each in prices])

@@ -32,6 +32,6 @@ def flood(
     flooded = np.zeros(mask.shape, np.int32)
     flooded[mask] = labels
     if seeds.any() and not sure.all():
-        reached = watershed(slope, seeds, mask=mask)
+        reached = watershed(slope, seeds, mask=mask)  # type: ignore[no-untyped-call]
         flooded = np.where(reached > 0, reached, flooded).astype(np.int32)
     return flooded

@@ -116,7 +116,10 @@ class Instances(msgspec.Struct, frozen=True):
                 {"category": "person", "box": pose["box"], "keypoints": pose["keypoints"], "estimated": "person"}
                 for pose in columns["poses"]["found"]
             ]
-        columns["persons"] = _share(image, rest, labels, persons)
+        try:
+            columns["persons"] = _share(image, rest, labels, persons)
+        except SampleError as error:
+            raise SampleError(error.code, f"{key} of {self.root}: {error.message}", error.hint) from error
         write_file(f"{self.root}/{columns['instances_file_name']}", encode_instances(labels))
         return Result(updated(payload, STEP, mark, columns), fresh=True, note=_note(columns["persons"]))
 

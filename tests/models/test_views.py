@@ -53,6 +53,12 @@ def test_views_are_the_same_whatever_the_order_and_fill_a_batch_with_one_shape(s
     assert not other[0]["pixels"].equal(views[0]["pixels"])
 
 
+def test_batches_go_round_the_levels_of_an_image_pyramid(samples: list[Sample]) -> None:
+    views = _views(samples, side=128, pyramid=2, count=12, batch=2)
+    shapes = [tuple(views[index]["pixels"].shape[1:]) for index in range(0, 12, 2)]
+    assert shapes == [(160, 96), (128, 128), (96, 160), (64, 64), (64, 64), (64, 64)]
+
+
 def test_a_network_that_needs_nothing_more_gets_photos_and_labels_alone(samples: list[Sample]) -> None:
     view = _views(samples)[0]
     assert {name: (tuple(value.shape[:1]), value.dtype) for name, value in view.items()} == {

@@ -184,6 +184,14 @@ def test_rows_that_lack_something_say_what(data):
     assert codes == ["no-mask", "no-photo", "size-mismatch"]
 
 
+def test_a_bad_box_is_told_with_its_key(data):
+    lines = rows(data / "metadata.jsonl")
+    lines[0]["persons"][0]["box"] = [0, 0, -5, 40]
+    write_rows(data, lines)
+    assert instances(data).failed == 1
+    assert rows(data / "outcomes.jsonl")[-1]["message"].startswith(f"boxes of {data}: a box is not")
+
+
 def test_more_than_255_persons_take_16_bits():
     labels = np.arange(300, dtype=np.int32)[None]
     assert np.array_equal(decode_labels(encode_instances(labels)), labels)
