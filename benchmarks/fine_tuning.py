@@ -94,9 +94,8 @@ def _at_night(folder: Path, out: Path, folders: list[Path]) -> Path:
     rng = np.random.default_rng(0)
     rows = list(Dataset(folder).rows())
     held = [row for row in rows if row.get("split") == "val"]
-    share = round(
-        PHOTOS * len(held) / sum(sum(row.get("split") == "val" for row in Dataset(f).rows()) for f in folders)
-    )
+    in_all = sum(row.get("split") == "val" for each in folders for row in Dataset(each).rows())
+    share = round(PHOTOS * len(held) / in_all)
     trained = {held[place]["key"] for place in rng.permutation(len(held))[:share]}
     taken = []
     for row in rows:
