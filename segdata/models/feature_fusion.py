@@ -1,4 +1,4 @@
-"""The feature fusion module of BiSeNet and TriSeNet, with the head that predicts (md_trisenet.txt, figure 6)."""
+"""BiSeNet's feature fusion module (Yu et al., 2018): RCRNet joins its bypass with it, TriSeNet its paths."""
 
 from __future__ import annotations
 
@@ -11,27 +11,25 @@ from segdata.models.layers import ConvBlock
 
 
 class FeatureFusion(nn.Module):
-    """From the features of all paths, of one size and `inputs` channels together, to logits (N, outputs, h, w).
+    """From features of one size and `inputs` channels together to (N, outputs, h, w).
 
-    A 1 x 1 convolution combines them to `width` channels. Weights in (0, 1), one a channel, come from the channels'
-    means through a bottleneck of `width` / `reduction`; what they weigh is added to the combined features. A head of a
-    3 x 3 convolution to `hidden` channels and one of 1 x 1 gives the logits.
+    A 1 x 1 convolution combines them. Weights in (0, 1), one a channel, come from the channels' means through a
+    bottleneck of `outputs` / `reduction`; what they weigh is added to the combined features.
     """
 
-    def __init__(self, inputs: int, *, width: int, reduction: int, hidden: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, reduction: int = 1) -> None:
         super().__init__()
-        self.combine = ConvBlock(inputs, width, 1)
+        self.combine = ConvBlock(inputs, outputs, 1)
         self.weigh = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
-            nn.Conv2d(width, width // reduction, 1),
+            nn.Conv2d(outputs, outputs // reduction, 1),
             nn.ReLU(inplace=True),
-            nn.Conv2d(width // reduction, width, 1),
+            nn.Conv2d(outputs // reduction, outputs, 1),
             nn.Sigmoid(),
         )
-        self.head = nn.Sequential(ConvBlock(width, hidden), nn.Conv2d(hidden, outputs, 1))
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Give the logits."""
+        """Give the fused features."""
         combined: Tensor = self.combine(torch.cat(list(features), dim=1))
-        logits: Tensor = self.head(combined + combined * self.weigh(combined))
-        return logits
+        fused: Tensor = combined + combined * self.weigh(combined)
+        return fused

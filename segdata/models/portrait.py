@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segdata.models.atrous_pyramid import AtrousPyramid
 from segdata.models.backbones import Backbone, mobilenet_v2
 from segdata.models.base import Need
 from segdata.models.layers import ConvBlock
@@ -33,35 +34,12 @@ class PortraitOutput(NamedTuple):
     boundaries: list[Tensor]
 
 
-class AtrousPyramid(nn.Module):
-    """Atrous spatial pyramid pooling (DeepLabv3): several rates and the whole photo's mean, joined to `outputs`."""
-
-    def __init__(self, inputs: int, outputs: int, rates: Iterable[int] = _RATES) -> None:
-        super().__init__()
-        self.point = ConvBlock(inputs, outputs, 1)
-        self.atrous = nn.ModuleList([_atrous(inputs, outputs, rate) for rate in rates])
-        # No normalisation: a batch of one photo has one value a channel.
-        self.whole = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.ReLU(inplace=True))
-        self.join = ConvBlock(outputs * (2 + len(self.atrous)), outputs, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Give (N, outputs, H, W)."""
-        whole = self.whole(x.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, x.shape[2], x.shape[3])
-        joined: Tensor = self.join(torch.cat([self.point(x), *(block(x) for block in self.atrous), whole], dim=1))
-        return joined
-
-
-def _atrous(inputs: int, outputs: int, rate: int) -> nn.Sequential:
-    convolution = nn.Conv2d(inputs, outputs, 3, padding=rate, dilation=rate, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
-
-
 class Level(nn.Module):
     """One of the decoder's four layers (figure 1), from `inputs` channels of the encoder to `width`."""
 
     def __init__(self, inputs: int, width: int, outputs: int, *, deepest: bool) -> None:
         super().__init__()
-        self.enter = AtrousPyramid(inputs, width) if deepest else ConvBlock(inputs, width, 1)
+        self.enter = AtrousPyramid(inputs, width, _RATES) if deepest else ConvBlock(inputs, width, 1)
         self.category = nn.Conv2d(width, outputs, 3, padding=1)
         self.from_category = ConvBlock(outputs, width)
         self.boundary = nn.Sequential(ConvBlock(width, _BOUNDARY_WIDTH), nn.Conv2d(_BOUNDARY_WIDTH, 1, 3, padding=1))

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from segdata.errors import InputError
 from segdata.models.base import Need
+from segdata.models.feature_fusion import FeatureFusion
 from segdata.models.layers import ConvBlock
 from segdata.models.losses import segmentation_loss
 from segdata.models.network import Batch, LossWeights
@@ -46,23 +47,6 @@ class PortraitStage(nn.Module):
         """Give (N, outputs, 2 H, 2 W)."""
         enlarged: Tensor = self.enlarge(functional.relu(self.block(x) + self.shortcut(x)))
         return enlarged
-
-
-class FeatureFusion(nn.Module):
-    """BiSeNet's feature fusion module (Yu et al., 2018): two maps are joined, and their channels weighed."""
-
-    def __init__(self, first: int, second: int, outputs: int) -> None:
-        super().__init__()
-        self.join = ConvBlock(first + second, outputs, 1)
-        self.weigh = nn.Sequential(
-            nn.Conv2d(outputs, outputs, 1), nn.ReLU(inplace=True), nn.Conv2d(outputs, outputs, 1), nn.Sigmoid()
-        )
-
-    def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Give (N, outputs, H, W) of two maps of that height and width."""
-        joined: Tensor = self.join(torch.cat([first, second], dim=1))
-        weighed: Tensor = joined + joined * self.weigh(joined.mean(dim=(2, 3), keepdim=True))
-        return weighed
 
 
 class _Outputs(NamedTuple):
@@ -126,7 +110,7 @@ class RCRNet(nn.Module):
         self.edge: nn.Module | None = nn.Conv2d(last, 2, 3, padding=1)
         if bypass is not None:
             self.bypass = nn.Sequential(RCRModule(widths[0], bypass), RCRModule(bypass, bypass))
-            self.fusion = FeatureFusion(widths[0], bypass, widths[0])
+            self.fusion = FeatureFusion(widths[0] + bypass, widths[0])
             self.edge = nn.Sequential(ConvBlock(bypass, bypass), nn.Conv2d(bypass, 2, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -179,7 +163,7 @@ class RCRNet(nn.Module):
         edge_features = None
         if self.bypass is not None and self.fusion is not None:
             edge_features = self.bypass(features[0])
-            x = self.fusion(x, edge_features)
+            x = self.fusion([x, edge_features])
         x = self.decoder[4](x)
         return _Outputs(self.predict(x), x if edge_features is None else edge_features)
 

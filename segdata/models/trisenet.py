@@ -18,6 +18,7 @@ from segdata.models.base import Need
 from segdata.models.context_path import ContextPath
 from segdata.models.edge_path import EdgePath
 from segdata.models.feature_fusion import FeatureFusion
+from segdata.models.layers import ConvBlock
 from segdata.models.losses import segmentation_loss
 from segdata.models.network import Batch, LossWeights
 from segdata.models.resnet18 import ResNet18
@@ -28,7 +29,7 @@ from segdata.models.xunit import ModifiedXUnit
 
 _MEAN = (123.675, 116.28, 103.53)
 _DEVIATION = (58.395, 57.12, 57.375)
-_WIDTH = 128
+_WIDTH, _FUSED, _HIDDEN = 128, 256, 64
 _BRANCHES = 6
 """One for each of `segdata.domains.DOMAINS`, in its order."""
 
@@ -77,7 +78,7 @@ class TriSeNet(nn.Module):
 
     needs: frozenset[Need] = frozenset()
 
-    def __init__(self, paths: Paths, fusion: FeatureFusion, *, edge_share: float) -> None:
+    def __init__(self, paths: Paths, fusion: nn.Module, *, edge_share: float) -> None:
         super().__init__()
         self.paths = paths
         self.fusion = fusion
@@ -114,7 +115,7 @@ class MultiDomainTriSeNet(nn.Module):
     seen: Tensor
 
     def __init__(
-        self, paths: Paths, branches: Sequence[FeatureFusion], *, edge_share: float, agreement_share: float
+        self, paths: Paths, branches: Sequence[nn.Module], *, edge_share: float, agreement_share: float
     ) -> None:
         super().__init__()
         self.paths = paths
@@ -150,7 +151,7 @@ class MultiDomainTriSeNet(nn.Module):
         """
         if not 0 <= domain < len(self.branches):
             raise InputError(f"there is no domain {domain}", f"give 0 to {len(self.branches) - 1}")
-        branch = cast("FeatureFusion", self.branches[domain])
+        branch = self.branches[domain]
         return TriSeNet(self.paths, branch, edge_share=self.edge_share).train(self.training)
 
     def loss(self, batch: Batch, weights: LossWeights) -> Tensor:
@@ -288,8 +289,11 @@ def _three_paths(backbone: str, outputs: int) -> Paths:
     return Paths(features, SpatialPath((64, 96, 112), _WIDTH, ModifiedXUnit), edge)
 
 
-def _fusion(paths: int, outputs: int) -> FeatureFusion:
-    return FeatureFusion(paths * _WIDTH, width=256, reduction=4, hidden=64, outputs=outputs)
+def _fusion(paths: int, outputs: int) -> nn.Sequential:
+    """Give what makes logits of the paths' features: fusion, and a head (figure 6)."""
+    return nn.Sequential(
+        FeatureFusion(paths * _WIDTH, _FUSED, reduction=4), ConvBlock(_FUSED, _HIDDEN), nn.Conv2d(_HIDDEN, outputs, 1)
+    )
 
 
 def _initialised(network: _Net) -> _Net:

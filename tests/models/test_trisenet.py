@@ -198,13 +198,13 @@ def test_branches_are_drawn_to_what_the_others_say() -> None:
     network = md_trisenet(backbone="xception39", edge_share=0.0, agreement_share=1.0)
     network.seen.fill_(1)
     for place, branch in enumerate(network.branches):
-        branch.head[1].bias.data.fill_(0.0 if place == 0 else 5.0)
-        branch.head[1].weight.data.zero_()
+        branch[2].bias.data.fill_(0.0 if place == 0 else 5.0)
+        branch[2].weight.data.zero_()
     batch = _batch([0, 0])
     whole = network.loss(batch, PAPERS)
     network.agreement_share = 0.0
     (whole - network.loss(batch, PAPERS)).backward()
-    gradient = network.branches[0].head[1].bias.grad
+    gradient = network.branches[0][2].bias.grad
     others = 1 / (1 + math.exp(-5))
     torch.testing.assert_close(gradient, torch.full((2,), (0.5 - others) / 2), rtol=1e-3, atol=1e-4)
 
