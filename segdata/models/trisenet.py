@@ -186,7 +186,7 @@ class MultiDomainTriSeNet(nn.Module):
 
     def _mean(self, features: Sequence[Tensor]) -> Tensor:
         """Give the mean logits of the branches that have learnt."""
-        weights = torch.where(self.seen.sum() > 0, self.seen, torch.ones_like(self.seen))
+        weights = _learnt(self.seen)
         logits = torch.stack([branch(features) for branch in self.branches])
         return (logits * (weights / weights.sum()).view(-1, 1, 1, 1, 1)).sum(dim=0)
 
@@ -200,7 +200,7 @@ class MultiDomainTriSeNet(nn.Module):
         with _unrecorded(self.branches):
             said = torch.stack([branch(features).float().sigmoid() for branch in self.branches])
         own = nn.functional.one_hot(domains, len(self.branches)).T
-        weights = self.seen[:, None] * (1 - own)
+        weights = _learnt(self.seen)[:, None] * (1 - own)
         weights = torch.where(weights.sum(dim=0) > 0, weights, own)
         return torch.einsum("bn,bnkhw->nkhw", weights / weights.sum(dim=0), said)
 
@@ -248,7 +248,7 @@ class SeparateTriSeNets(nn.Module):
         return logits
 
     def _mean(self, pixels: Tensor) -> Tensor:
-        weights = torch.where(self.seen.sum() > 0, self.seen, torch.ones_like(self.seen))
+        weights = _learnt(self.seen)
         logits = torch.stack([network(pixels) for network in self.networks])
         return (logits * (weights / weights.sum()).view(-1, 1, 1, 1, 1)).sum(dim=0)
 
@@ -322,3 +322,12 @@ def _unrecorded(module: nn.Module) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.track_running_stats = True
+
+
+def _learnt(seen: Tensor) -> Tensor:
+    """Give 1 for each domain that training has shown, 0 for others; 1 for all where it has shown none.
+
+    `seen` holds any number above 0 for the first kind, for averages of weights average it too.
+    """
+    learnt = (seen > 0).to(seen.dtype)
+    return torch.where(learnt.sum() > 0, learnt, torch.ones_like(learnt))
