@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segdata.choices import Precision
+from segdata.choices import Framing, Precision
 from segdata.cli.options import Json, Seed
 
 
@@ -49,6 +49,9 @@ def train(
     pyramid: Annotated[
         int, typer.Option(min=1, help="Levels of an image pyramid, each half the side, that views are of in turn.")
     ] = 1,
+    framing: Annotated[
+        Framing, typer.Option(help="Views at many sizes, or photos whole as the model will see them: for a last stage.")
+    ] = "free",
     pixels: Annotated[
         int, typer.Option(min=1024, help="Number of pixels at which the trained model sees whole photos.")
     ] = 576 * 384,
@@ -95,6 +98,7 @@ def train(
         epoch_views=epoch_views,
         side=side,
         pyramid=pyramid,
+        framing=framing,
         pixels=pixels,
         batch=batch,
         rate=rate,

@@ -38,6 +38,25 @@ class Ranges(NamedTuple):
 RCRNET = Ranges()
 
 
+def whole_matrix(
+    rng: np.random.Generator, shape: tuple[int, int], size: tuple[int, int], ranges: Ranges = RCRNET
+) -> npt.NDArray[np.float64]:
+    """Draw the affine map (2, 3) that shows a photo of `shape` whole in a view of `size`, nearly as a model sees it.
+
+    For a last stage: networks do best at the sizes that they were trained on last (Touvron et al., 2019). It is resized
+    by up to a tenth, shifted by up to a twentieth, turned by up to 5 degrees half of the time, and flipped.
+    """
+    photo, view = np.array(shape[::-1], float), np.array(size[::-1], float)
+    scale = float((view / photo).min()) * _between(rng, 1 / 1.1, 1.1)
+    centre = photo * (0.5 + rng.uniform(-1, 1, 2) * 0.05)
+    angle = np.deg2rad(rng.uniform(-5, 5)) if rng.random() < ranges.rotation else 0.0
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = scale * turn
+    if rng.random() < ranges.flip:
+        linear = np.diag([-1.0, 1.0]) @ linear
+    return np.column_stack([linear, view / 2 - linear @ centre])
+
+
 def frame_matrix(
     rng: np.random.Generator, shape: tuple[int, int], box: Box | None, size: tuple[int, int], ranges: Ranges = RCRNET
 ) -> npt.NDArray[np.float64]:

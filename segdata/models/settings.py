@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from segdata.choices import Precision, Whose
+from segdata.choices import Framing, Precision, Whose
 from segdata.errors import InputError
 
 SETTINGS = "settings.json"
@@ -42,6 +42,7 @@ class TrainSettings(msgspec.Struct, frozen=True):
     epoch_views: int = 2_000
     side: int = 320
     pyramid: int = 1
+    framing: Framing = "free"
     pixels: int = 576 * 384
     batch: int = 16
     rate: float = 1e-3

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import msgspec
 
-from segdata.choices import Precision
+from segdata.choices import Framing, Precision
 from segdata.errors import InputError
 from segdata.files import held, write_file
 from segdata.models.settings import MANIFEST, SETTINGS, Manifest, Source, TrainSettings
@@ -51,6 +51,7 @@ def train(
     epoch_views: int = 2_000,
     side: int = 320,
     pyramid: int = 1,
+    framing: Framing = "free",
     pixels: int = 576 * 384,
     batch: int = 16,
     rate: float = 1e-3,
@@ -91,6 +92,8 @@ def train(
         each of about `side` squared pixels.
     pyramid : how many levels of an image pyramid views are of in turn, each of half the side of the one before, so that
         the network can be run at lower resolutions too (ssm_lwpsn.txt).
+    framing : ``free`` views show photos, persons and heads at many sizes; ``whole`` ones photos nearly as the model
+        will see them, for a short last stage.
     pixels : the size at which the model sees whole photos once it is trained.
     rate : highest learning rate (AdamW, one cycle), times `backbone_rate` for the backbone; `decay` of the weights.
     edge_weight : by how much more than others pixels along the outline count.
@@ -118,6 +121,7 @@ def train(
         epoch_views=min(epoch_views, views),
         side=side,
         pyramid=pyramid,
+        framing=framing,
         pixels=pixels,
         batch=batch,
         rate=rate,

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from segdata.domains import DOMAINS, domain_of, face_ratio
 from segdata.errors import InputError
-from segdata.models.augmentation import Ranges, change_texture, frame_matrix, paste, warp
+from segdata.models.augmentation import Ranges, change_texture, frame_matrix, paste, warp, whole_matrix
 from segdata.models.base import Need
 from segdata.models.image_pyramid import pyramid_shapes
 from segdata.models.prior_mask import disturbed_prior
@@ -135,7 +135,7 @@ class Views(TorchDataset[dict[str, torch.Tensor]]):
     def _of_domain(self, rng: np.random.Generator, shape: tuple[int, int], domain: int) -> View:
         for _ in range(_DOMAIN_TRIES):
             sample = self._any(rng)
-            matrix = frame_matrix(rng, _shape(sample), _person_box(sample), shape, self.ranges)
+            matrix = self._matrix(rng, _shape(sample), _person_box(sample), shape)
             if domain_of_view(sample, matrix, shape) == domain:
                 return _warped(self._read(sample), matrix, shape)
         raise InputError(f"hardly any view is a {DOMAINS[domain]}", "train with more photos of that domain")
@@ -146,7 +146,7 @@ class Views(TorchDataset[dict[str, torch.Tensor]]):
         counts = np.zeros(len(DOMAINS), int)
         for number in range(_DOMAIN_TRIES):
             sample, shape = self._any(rng), self.shapes[number % len(self.shapes)]
-            matrix = frame_matrix(rng, _shape(sample), _person_box(sample), shape, self.ranges)
+            matrix = self._matrix(rng, _shape(sample), _person_box(sample), shape)
             counts[domain_of_view(sample, matrix, shape)] += 1
         return [int(place) for place in np.flatnonzero(counts >= _DOMAIN_TRIES // 200)]
 
@@ -154,7 +154,14 @@ class Views(TorchDataset[dict[str, torch.Tensor]]):
         shown = labelled.target[:, :, 0] & labelled.known[:, :, 0]
         box = cv2.boundingRect(shown) if shown.any() else cv2.boundingRect(labelled.target[:, :, 1])
         shape = labelled.image.shape[0], labelled.image.shape[1]
-        return _warped(labelled, frame_matrix(rng, shape, box if box[2] else None, size, self.ranges), size)
+        return _warped(labelled, self._matrix(rng, shape, box if box[2] else None, size), size)
+
+    def _matrix(
+        self, rng: np.random.Generator, shape: tuple[int, int], box: Sequence[float] | None, size: tuple[int, int]
+    ) -> Matrix:
+        if self.settings.framing == "whole":
+            return whole_matrix(rng, shape, size, self.ranges)
+        return frame_matrix(rng, shape, box, size, self.ranges)
 
     def _with_guest(self, rng: np.random.Generator, view: View) -> View:
         """Paste the main person of another sample over a view, with the labels that follow."""

@@ -13,6 +13,7 @@ import torch
 
 from segdata.domains import DOMAINS
 from segdata.errors import InputError
+from segdata.models.augmentation import whole_matrix
 from segdata.models.settings import Source, TrainSettings
 from segdata.models.training_data import Sample, read_samples
 from segdata.models.views import Views, domain_of_view, view_shapes
@@ -57,6 +58,20 @@ def test_batches_go_round_the_levels_of_an_image_pyramid(samples: list[Sample]) 
     views = _views(samples, side=128, pyramid=2, count=12, batch=2)
     shapes = [tuple(views[index]["pixels"].shape[1:]) for index in range(0, 12, 2)]
     assert shapes == [(160, 96), (128, 128), (96, 160), (64, 64), (64, 64), (64, 64)]
+
+
+def test_whole_framing_shows_nearly_all_of_each_photo(samples: list[Sample]) -> None:
+    free, whole = (_views(samples, count=24, framing=framing) for framing in ("free", "whole"))
+    seen = [np.mean([float(view["known"][1].float().mean()) for view in views]) for views in (free, whole)]
+    rng = np.random.default_rng(0)
+    for shape in ((480, 640), (900, 600)):
+        for _ in range(50):
+            matrix = whole_matrix(rng, shape, (128, 128))
+            corners = np.array([[0, 0, 1], [shape[1], 0, 1], [0, shape[0], 1], [shape[1], shape[0], 1]]) @ matrix.T
+            extent = np.ptp(corners, axis=0)
+            assert 105 < extent.max() < 170, "a tenth larger or smaller, and turned by 5 degrees"
+    assert seen[1] > 0.5
+    assert not whole[0]["pixels"].equal(free[0]["pixels"])
 
 
 def test_a_network_that_needs_nothing_more_gets_photos_and_labels_alone(samples: list[Sample]) -> None:
