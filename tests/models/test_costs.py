@@ -80,7 +80,27 @@ def test_without_onnx_the_cost_is_unknown(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_torch_counts_as_onnx_does() -> None:
     torch = pytest.importorskip("torch")
     network = torch.nn.Conv2d(3, 4, 3, stride=2, padding=1)
+    network.needs = frozenset()
     assert torch_cost(network, (64, 32)) == Cost(4 * 27 + 4, 2 * 32 * 16 * 4 * 27)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("rcrnet", {"prior": True}),
+        ("lwpsn", {}),
+        ("md-trisenet", {"backbone": "xception39"}),
+    ],
+)
+def test_what_a_network_is_fed_beside_photos_is_counted_too(name: str, options: dict[str, Any]) -> None:
+    pytest.importorskip("torch")
+    from segdata.models.networks import build_network
+
+    network = build_network(name, options).eval()
+    cost = torch_cost(network, (64, 96))
+    assert cost.parameters == sum(each.numel() for each in network.parameters())
+    branch = network.for_domain(0) if name == "md-trisenet" else network
+    assert cost.operations == torch_cost(branch, (64, 96)).operations
 
 
 def test_mediapipes_networks_have_the_weights_that_their_files_have_room_for() -> None:
