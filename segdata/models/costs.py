@@ -11,7 +11,7 @@ import io
 import zipfile
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -97,7 +97,7 @@ def _where_used(node: Any) -> str:
 def torch_cost(network: AnyNetwork, shape: tuple[int, int]) -> Cost:
     """Count what a network costs for one photo of `shape`: it is run once, on black.
 
-    Of a network with a branch for each domain the operations are those of one, the parameters all.
+    Of a network with a branch for each domain the operations are those of one that has learnt, the parameters all.
     """
     import torch  # noqa: PLC0415
     from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415
@@ -106,7 +106,7 @@ def torch_cost(network: AnyNetwork, shape: tuple[int, int]) -> Cost:
     counter = FlopCounterMode(display=False)
     device = parameters[0].device
     black = torch.zeros(1, 4 if {"prior", "saliency"} & network.needs else 3, *shape, device=device)
-    domain = [torch.zeros(1, dtype=torch.int64, device=device)] if "domain" in network.needs else []
+    domain = [cast("torch.Tensor", network.seen).argmax()[None]] if "domain" in network.needs else []
     with torch.no_grad(), counter:
         network(black, *domain)
     return Cost(sum(each.numel() for each in parameters), counter.get_total_flops())

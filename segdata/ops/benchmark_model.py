@@ -285,7 +285,7 @@ def _input_of(pixels: int) -> Callable[[tuple[int, int]], tuple[int, int]]:
 def _torch_run(segmenter: Any) -> Callable[[Image], object]:
     import torch  # noqa: PLC0415
 
-    domain = [torch.zeros(1, dtype=torch.int64, device=segmenter.device)] if segmenter.uses_domains else []
+    domain = [segmenter.network.seen.argmax()[None]] if segmenter.uses_domains else []
 
     def run(image: Image) -> object:
         seen = with_fourth(image, segmenter.fourth)
