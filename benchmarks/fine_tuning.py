@@ -53,7 +53,6 @@ def main() -> None:
         [Source(str(each), who=_who(each)) for each in nights],
         chosen.out / "run",
         init="bundled",
-        network={"points": False, "context": True},
         views=chosen.views,
         epoch_views=chosen.views // 4,
         side=chosen.side,

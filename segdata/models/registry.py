@@ -9,6 +9,8 @@ from segdata.errors import InputError
 from segdata.models.base import Segmenter
 
 BUNDLED = Path(__file__).with_name("weights") / "alisnet.onnx"
+BUNDLED_OPTIONS: dict[str, str | int | float | bool] = {"points": False, "context": True}
+"""What the network of the bundled file is built with: it is an ``alisnet``."""
 
 
 def open_model(name: str | Path, *, threads: int | None = None) -> Segmenter:

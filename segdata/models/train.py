@@ -16,6 +16,7 @@ import msgspec
 from segdata.choices import Framing, Precision
 from segdata.errors import InputError
 from segdata.files import held, write_file
+from segdata.models.registry import BUNDLED, BUNDLED_OPTIONS
 from segdata.models.settings import MANIFEST, SETTINGS, Manifest, Source, TrainSettings
 from segdata.sample import encode
 
@@ -81,7 +82,8 @@ def train(
     data : data sets with photos and masks, as paths or as `Source` with weights and more.
     out : the folder of the run.
     model : name of a network in `NETWORKS`.
-    network : options of the network's builder, such as ``{"backbone": "mobilenet-v2"}``.
+    network : options of the network's builder, such as ``{"backbone": "mobilenet-v2"}``; by default the builder's own,
+        and from ``bundled`` those of the bundled network.
     init : ``imagenet`` starts from a backbone trained on ImageNet, ``none`` from nothing, ``bundled`` from the model
         that comes with segdata, else the folder of a run, a .safetensors file or an exported .onnx file. By default
         ``imagenet`` for networks whose backbone some package carries weights of, and ``none`` for others.
@@ -112,10 +114,11 @@ def train(
     the trainer is not installed.
     """
     start = _usual_init(model, network) if init is None else init
+    options = network or (BUNDLED_OPTIONS if start == "bundled" else {})
     settings = TrainSettings(
         model=model,
         data=tuple(each if isinstance(each, Source) else Source(str(each)) for each in data),
-        network=network or {},
+        network=options,
         init=start,
         views=views,
         epoch_views=min(epoch_views, views),
@@ -253,7 +256,6 @@ def initial_network(settings: TrainSettings) -> AnyNetwork:
     """Give the network that a run starts from."""
     from segdata.models.networks import build_network  # noqa: PLC0415
     from segdata.models.pretrained import load_imagenet_weights  # noqa: PLC0415
-    from segdata.models.registry import BUNDLED  # noqa: PLC0415
     from segdata.models.reopen import load_exported  # noqa: PLC0415
     from segdata.models.runs import BEST, load_weights  # noqa: PLC0415
 

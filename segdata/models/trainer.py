@@ -51,13 +51,6 @@ class Training(lightning.LightningModule):
         self.workers = workers
         self.scores: dict[str, list[float]] = defaultdict(list)
 
-    def train(self, mode: bool = True) -> Training:
-        """Switch to training or to prediction; frozen batch normalisations stay as they predict."""
-        super().train(mode)
-        if self.settings.freeze_norms:
-            freeze_norms(self)
-        return self
-
     def configure_optimizers(self) -> Any:
         """Give AdamW with a linear warm-up and a cosine to nothing; what is pretrained learns more slowly."""
         settings = self.settings
@@ -116,7 +109,9 @@ class Training(lightning.LightningModule):
         return loss
 
     def on_train_epoch_start(self) -> None:
-        """Draw the same points in an epoch whether the run was interrupted before it or not."""
+        """Freeze batch normalisations; draw the same points whether the run was interrupted before the epoch or not."""
+        if self.settings.freeze_norms:
+            freeze_norms(self.network)
         torch.manual_seed(1_000_003 * self.settings.seed + 1000 * self.current_epoch + self.global_rank)
 
     def on_train_batch_end(self, *_: Any) -> None:

@@ -14,7 +14,7 @@ from segdata.models.model_file import ModelFacts, add_facts
 from segdata.models.networks import build_network
 from segdata.models.onnx_graph import onnx_graph
 from segdata.models.onnx_model import OnnxSegmenter
-from segdata.models.registry import BUNDLED
+from segdata.models.registry import BUNDLED, BUNDLED_OPTIONS
 from segdata.models.reopen import freeze_norms, load_exported
 from segdata.models.runs import predict_logits
 from segdata.quality.overlap import iou
@@ -64,7 +64,7 @@ def test_frozen_norms_let_training_see_what_prediction_sees(exported: Path) -> N
 
 def test_the_bundled_model_can_be_trained_further() -> None:
     """Its int8 weights, read back, give the masks that the file gives, but for the rounding of activations."""
-    network = build_network("alisnet", {"points": False}).eval()
+    network = build_network("alisnet", BUNDLED_OPTIONS).eval()
     load_exported(network, BUNDLED)
     photo = skimage.data.astronaut()
     (probabilities,) = OnnxSegmenter(BUNDLED).probabilities([photo])

@@ -4,6 +4,7 @@ import csv
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from safetensors.numpy import load_file
 
 from segdata.dataset import Dataset
 from segdata.errors import InputError
+from segdata.models.registry import open_model
 from segdata.models.runs import BEST, LAST, TorchSegmenter, load_run
 from segdata.models.train import CHECKPOINT, train
 from segdata.ops.merge_coco import merge_coco
@@ -90,6 +92,27 @@ def test_a_later_stage_starts_from_an_earlier_run(run: Path, data: Path, tmp_pat
     train([data], tmp_path / "second", **still)
     before, after = (dict(load_run(each)[0].named_parameters()) for each in (run, tmp_path / "second"))
     assert all(before[name].allclose(after[name], atol=1e-5) for name in before)
+
+
+def test_the_bundled_model_is_tuned_without_saying_how_its_network_is_built(data: Path, tmp_path: Path) -> None:
+    train([data], tmp_path / "tuned", **{**SMALL, "init": "bundled", "views": 8, "rate": 1e-12})
+    settings = TorchSegmenter(tmp_path / "tuned").settings
+    assert settings.freeze_norms
+    photo = decode_image((data / str(next(iter(Dataset(data))).file_name)).read_bytes())
+    bundled, tuned = (
+        predict_masks(photo) >= 0.5
+        for predict_masks in (
+            lambda image: open_model("bundled").probabilities([image])[0],
+            lambda image: _at_bundled_size(tmp_path / "tuned").probabilities([image])[0],
+        )
+    )
+    assert (bundled & tuned).sum() > 0.9 * (bundled | tuned).sum()
+
+
+def _at_bundled_size(run: Path) -> TorchSegmenter:
+    model = TorchSegmenter(run)
+    model.settings = msgspec.structs.replace(model.settings, pixels=576 * 384)
+    return model
 
 
 def test_a_run_goes_on_after_its_data_have_moved_but_not_with_others(run: Path, data: Path, tmp_path: Path) -> None:
