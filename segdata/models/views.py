@@ -85,12 +85,12 @@ class Views(TorchDataset[dict[str, torch.Tensor]]):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         if not 0 <= index < self.count:
             raise IndexError(index)
-        number = self.first + index
-        shape = self.shapes[number // self.batch % len(self.shapes)]
+        number, batch = self.first + index, self.first // self.batch + index // self.batch
+        shape = self.shapes[batch % len(self.shapes)]
         rng = np.random.default_rng([self.settings.seed, number])
         domain = None
         if self.domains:
-            domain = self.domains[number // self.batch % len(self.domains)]
+            domain = self.domains[batch % len(self.domains)]
         view = self.draw(rng, shape, domain)
         fourth = [] if (map_ := self._fourth(rng, view)) is None else [map_]
         changed = change_texture(rng, view.image, self.ranges)

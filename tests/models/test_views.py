@@ -54,6 +54,13 @@ def test_views_are_the_same_whatever_the_order_and_fill_a_batch_with_one_shape(s
     assert not other[0]["pixels"].equal(views[0]["pixels"])
 
 
+def test_a_batch_has_one_shape_in_epochs_that_begin_within_one(samples: list[Sample]) -> None:
+    views = _views(samples, "domain", first=250, count=16, batch=8)
+    for start in (0, 8):
+        members = [views[index] for index in range(start, start + 8)]
+        assert len({(tuple(each["pixels"].shape), int(each["domain"])) for each in members}) == 1
+
+
 def test_batches_go_round_the_levels_of_an_image_pyramid(samples: list[Sample]) -> None:
     views = _views(samples, side=128, pyramid=2, count=12, batch=2)
     shapes = [tuple(views[index]["pixels"].shape[1:]) for index in range(0, 12, 2)]
