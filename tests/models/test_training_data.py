@@ -55,7 +55,7 @@ def _masks(*widths: int) -> list[np.ndarray]:
 def test_everyone_and_the_largest_person_are_told_apart(tmp_path: Path) -> None:
     large, small = masks = _masks(20, 8)
     (sample,) = read_samples(Source(str(_data(tmp_path / "d", masks))), "train")
-    _, target, known = read_labelled(sample)
+    _, target, known, _ = read_labelled(sample)
     np.testing.assert_array_equal(target[:, :, 1] > 0, large | small)
     np.testing.assert_array_equal(target[:, :, 0] > 0, large)
     assert known.all()
@@ -64,7 +64,7 @@ def test_everyone_and_the_largest_person_are_told_apart(tmp_path: Path) -> None:
 def test_of_two_persons_of_a_size_neither_is_known_to_be_the_main_one(tmp_path: Path) -> None:
     large, other = masks = _masks(20, 18)
     (sample,) = read_samples(Source(str(_data(tmp_path / "d", masks))), "train")
-    _, target, known = read_labelled(sample)
+    _, target, known, _ = read_labelled(sample)
     np.testing.assert_array_equal(target[:, :, 0] > 0, large)
     np.testing.assert_array_equal(known[:, :, 0] == 0, other)
     assert known[:, :, 1].all()
@@ -73,7 +73,7 @@ def test_of_two_persons_of_a_size_neither_is_known_to_be_the_main_one(tmp_path: 
 def test_without_instances_the_largest_part_stands_for_the_main_person(tmp_path: Path) -> None:
     large, small = masks = _masks(20, 8)
     (sample,) = read_samples(Source(str(_data(tmp_path / "d", masks)), who="everyone"), "train")
-    _, target, known = read_labelled(sample)
+    _, target, known, _ = read_labelled(sample)
     np.testing.assert_array_equal(target[:, :, 0] > 0, large)
     np.testing.assert_array_equal(known[:, :, 0] == 0, small)
     assert known[:, :, 1].all()
@@ -82,7 +82,7 @@ def test_without_instances_the_largest_part_stands_for_the_main_person(tmp_path:
 def test_without_instances_parts_of_a_size_leave_the_main_person_unknown(tmp_path: Path) -> None:
     large, other = masks = _masks(20, 18)
     (sample,) = read_samples(Source(str(_data(tmp_path / "d", masks)), who="everyone"), "train")
-    _, _, known = read_labelled(sample)
+    _, _, known, _ = read_labelled(sample)
     np.testing.assert_array_equal(known[:, :, 0] == 0, large | other)
 
 
@@ -98,7 +98,7 @@ def test_persons_whom_a_mask_leaves_out_are_not_learnt_as_background(tmp_path: P
 
 def test_a_mask_of_the_dominant_person_is_both(tmp_path: Path) -> None:
     (sample,) = read_samples(Source(str(_data(tmp_path / "d", _masks(20, 8))), who="dominant"), "train")
-    _, target, known = read_labelled(sample)
+    _, target, known, _ = read_labelled(sample)
     np.testing.assert_array_equal(target[:, :, 1], target[:, :, 0])
     assert known.all()
 
@@ -108,7 +108,7 @@ def test_void_pixels_are_not_learnt_from(tmp_path: Path) -> None:
     void[:5] = True
     data = _data(tmp_path / "d", _masks(20), void=void)
     (sample,) = read_samples(Source(str(data), void=255), "train")
-    _, target, known = read_labelled(sample)
+    _, target, known, _ = read_labelled(sample)
     np.testing.assert_array_equal(known[:, :, 1] == 0, void)
     assert target.max() == 255
 
