@@ -93,8 +93,8 @@ def export_model(
         default the data sets of the run as far as they are where they were, and otherwise the demo's photos.
     bound : the pooled IoU of the model's masks with those of the network from which on it is written; by default that
         of the format in `BOUNDS`.
-    domain : of `segdata.domains.DOMAINS`, of a network with a branch for each: that branch alone, a third of the file's
-        operations; by default the mean of those that have learnt.
+    domain : of `segdata.domains.DOMAINS`, of a network with a branch for each: that branch alone; by default the mean
+        of those that have learnt.
     name : what the model is called in outputs; by default the file's name without suffix.
     threshold : the probability in [0, 1] from which on a pixel is a person's.
     licence : of the weights, for whoever gets the file.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segdata.detect.base import Box, Face
+from segdata.ops.poses import size_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +52,7 @@ def dominant_face(faces: Sequence[Face], persons: Sequence[Person] = ()) -> Face
     >>> dominant_face([near], [Person(box=(80, 0, 100, 200))]) is None
     True
     """
-    boxes = [(_area(person), person.box) for person in persons if person.box is not None and not person.crowd]
+    boxes = [(size_of(person), person.box) for person in persons if person.box is not None and not person.crowd]
     if not boxes:
         return max(faces, key=_weight, default=None)
     boxes.sort(key=lambda entry: -entry[0])
@@ -93,12 +94,6 @@ def face_from_keypoints(keypoints: NDArray[np.float32]) -> Box | None:
     x, y = ((points.min(axis=0) + points.max(axis=0)) / 2).tolist()
     height = _HEIGHT * width
     return x - width / 2, y + _DROP * width - height / 2, width, height
-
-
-def _area(person: Person) -> float:
-    if person.area is not None:
-        return person.area
-    return person.box[2] * person.box[3] if person.box else 0.0
 
 
 def _owner(face: Face, boxes: list[Box]) -> int | None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from segdata.dataset import Row
 from segdata.models.shapes import bytes_of_map
-from segdata.ops.poses import dominant_keypoints, poses_entry, require_poses
+from segdata.ops.poses import dominant_keypoints, poses_entry, require_poses, wants_poses
 from segdata.ops.saliency_map import saliency_map
 
 
@@ -35,7 +35,7 @@ class Knowledge(msgspec.Struct, frozen=True):
         """Give the uint8 (H, W, 3) photo, whose file's bytes are `data`, with its fourth channel if there is one."""
         if not self.saliency:
             return image
-        poses = poses_entry(image, data, row.get("poses")) if _is_unknown(row) else None
+        poses = poses_entry(image, data, row.get("poses")) if wants_poses(row) else None
         map_ = saliency_map(dominant_keypoints(row, poses), (image.shape[0], image.shape[1]))
         return np.dstack([image, bytes_of_map(map_)])
 
@@ -46,9 +46,4 @@ def require_knowledge(knowledge: Knowledge, rows: Iterable[Row]) -> None:
     Raises `InputError` that says what to install.
     """
     if knowledge.saliency:
-        require_poses(row for row in rows if _is_unknown(row))
-
-
-def _is_unknown(row: Row) -> bool:
-    """Tell whether the keypoints of a photo are to be detected: nobody has annotated any, or said that it is empty."""
-    return row.get("persons") != [] and not any(person.get("keypoints") for person in row.get("persons") or [])
+        require_poses(row for row in rows if wants_poses(row))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -30,17 +31,38 @@ def persons_of(row: Row) -> list[Person]:
         ) from error
 
 
+def size_of(person: Person) -> float:
+    """Give the area of a person's mask, or else of the box, in pixels; 0.0 where neither is known."""
+    if person.area is not None:
+        return person.area
+    return person.box[2] * person.box[3] if person.box else 0.0
+
+
+def annotated_keypoints(row: Row) -> list[Any]:
+    """Give the keypoints (K, 3) of the persons who have labelled ones; crowds have none."""
+    annotated = [person.keypoints for person in persons_of(row) if person.keypoints and not person.crowd]
+    return [points for points in annotated if any(seen for _, _, seen in points)]
+
+
+def wants_poses(row: Row) -> bool:
+    """Tell whether keypoints are to be detected: nobody has annotated any, or said that the photo is empty.
+
+    Not so for a row that cannot be read.
+    """
+    if row.get("persons") == []:
+        return False
+    with suppress(SampleError):
+        return not annotated_keypoints(row)
+    return False
+
+
 def dominant_person(persons: Sequence[Person]) -> int | None:
     """Give the number of the largest person, by mask area or else by box area; crowds do not count.
 
     >>> dominant_person([Person(box=(0, 0, 9, 9)), Person(box=(0, 0, 5, 5), area=90), Person(area=99, crowd=True)])
     1
     """
-    areas = {
-        number: person.area if person.area is not None else person.box[2] * person.box[3] if person.box else 0.0
-        for number, person in enumerate(persons)
-        if not person.crowd
-    }
+    areas = {number: size_of(person) for number, person in enumerate(persons) if not person.crowd}
     return max(areas, key=lambda number: areas[number], default=None)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +16,14 @@ from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
 from segdata.models.base import Who
-from segdata.ops.poses import detected_keypoints, dominant_keypoints, persons_of, poses_entry, require_poses
+from segdata.ops.poses import (
+    annotated_keypoints,
+    detected_keypoints,
+    dominant_keypoints,
+    poses_entry,
+    require_poses,
+    wants_poses,
+)
 from segdata.ops.saliency_map import FALL_OFF, saliency_map, saliency_preview
 from segdata.pixels import check_photo, decode_image, encode_photo, encode_png
 from segdata.sample import encode
@@ -93,7 +99,7 @@ class Saliency(msgspec.Struct, frozen=True):
 
     def __call__(self, key: str, payload: Row, previous: Row | None) -> Result:
         """Find the keypoints, draw and write the map, and give the row."""
-        annotated = _annotated(payload)
+        annotated = annotated_keypoints(payload)
         detect = _detects(self.settings.keypoints, payload)
         name = payload.get("file_name")
         photo = read_file(f"{self.root}/{name}") if name else b""
@@ -137,19 +143,9 @@ class Saliency(msgspec.Struct, frozen=True):
         return detected_keypoints(poses) if poses else annotated
 
 
-def _annotated(row: Row) -> list[Any]:
-    """Give the keypoints (K, 3) of the persons who have labelled ones."""
-    annotated = [person.keypoints for person in persons_of(row) if person.keypoints and not person.crowd]
-    return [points for points in annotated if any(seen for _, _, seen in points)]
-
-
 def _detects(keypoints: KeypointSource, row: Row) -> bool:
-    """Tell whether the keypoints of a row are to be detected; not so for one that cannot be read."""
-    if keypoints != "auto" or row.get("persons") == []:
-        return keypoints == "pose"
-    with suppress(SampleError):
-        return not _annotated(row)
-    return False
+    """Tell whether the keypoints of a row are to be detected."""
+    return wants_poses(row) if keypoints == "auto" else keypoints == "pose"
 
 
 def _note(found: Sequence[object]) -> str:
