@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+Who = Literal["all", "dominant"]
+"""Whom a mask or a channel holds: everyone in the photo, or its dominant person alone."""
+
 Crowd = Literal["include", "ignore", "drop"]
 Empty = Literal["keep", "skip"]
 Encoding = Literal["8bit", "1bit"]

@@ -7,8 +7,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from segdata.choices import Who
 from segdata.cli.options import Json, Out, Workers
-from segdata.models.base import Who
 
 
 def annotate(

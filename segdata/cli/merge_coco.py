@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segdata.choices import Crowd, DrawnOn, Empty, Encoding, Invalid
+from segdata.choices import Crowd, DrawnOn, Empty, Encoding, Invalid, Who
 from segdata.cli.options import Json, Out, Workers
 
 
@@ -21,6 +21,7 @@ def merge_coco(
         list[str] | None,
         typer.Option(metavar="NAME", help="Category to merge; repeatable.", show_default="person"),
     ] = None,
+    who: Annotated[Who, typer.Option(help="All persons, or the dominant one alone.")] = "all",
     crowd: Annotated[
         Crowd, typer.Option(help="Crowd regions: as person, as 255 (persons are then 1), left out.")
     ] = "include",
@@ -59,6 +60,7 @@ def merge_coco(
         out=out,
         images=images,
         categories=category or ["person"],
+        who=who,
         crowd=crowd,
         empty=empty,
         min_area=min_area,

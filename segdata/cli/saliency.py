@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from segdata.choices import KeypointSource
+from segdata.choices import KeypointSource, Who
 from segdata.cli.options import Json, Workers
-from segdata.models.base import Who
 
 
 def saliency(

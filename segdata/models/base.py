@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
+from segdata.choices import Who
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Image: TypeAlias = NDArray[np.uint8]
     Probabilities: TypeAlias = NDArray[np.float32]
-
-Who = Literal["all", "dominant"]
-"""Whom a channel holds: everyone in the photo, or its dominant person alone."""
 
 Need = Literal["second-texture", "prior", "saliency", "domain"]
 """What a network is fed beside photos: in training the same views in another texture; as fourth channel a mask that was

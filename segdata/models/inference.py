@@ -12,7 +12,8 @@ from segdata.models.refine_small import refine_small
 from segdata.models.tiles import refine_contour
 
 if TYPE_CHECKING:
-    from segdata.models.base import Image, Segmenter, Who
+    from segdata.choices import Who
+    from segdata.models.base import Image, Segmenter
 
 Map: TypeAlias = npt.NDArray[np.float32]
 Predict: TypeAlias = "Callable[[Sequence[Image]], list[Map]]"

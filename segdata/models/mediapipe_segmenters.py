@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from segdata.detect.mediapipe_models import pose_mask, selfie_mask
 
 if TYPE_CHECKING:
-    from segdata.models.base import Fourth, Image, Probabilities, Who
+    from segdata.choices import Who
+    from segdata.models.base import Fourth, Image, Probabilities
 
 
 class _Mediapipe:

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 import msgspec
 
+from segdata.choices import Who
 from segdata.errors import InputError
-from segdata.models.base import Fourth, Who
+from segdata.models.base import Fourth
 
 _PREFIX = "segdata."
 _FORMAT = "1"

@@ -24,7 +24,8 @@ from segdata.models.shapes import enlarge, fit, network_shape, with_fourth
 from segdata.sample import encode
 
 if TYPE_CHECKING:
-    from segdata.models.base import Fourth, Image, Probabilities, Who
+    from segdata.choices import Who
+    from segdata.models.base import Fourth, Image, Probabilities
 
 BEST = "best.safetensors"
 LAST = "last.safetensors"

@@ -12,11 +12,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from segdata.choices import Who
 from segdata.dataset import METADATA, Row, open_rows
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
-from segdata.models.base import Segmenter, Who
+from segdata.models.base import Segmenter
 from segdata.models.certainty import confidence, uncertainty
 from segdata.models.inference import segment
 from segdata.models.registry import open_model

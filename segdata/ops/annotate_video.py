@@ -13,10 +13,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from segdata.choices import Who
 from segdata.dataset import METADATA, OUTCOMES, Row, open_rows, write_lines
 from segdata.errors import InputError, SampleError
 from segdata.files import held, read_file, write_file
-from segdata.models.base import Who
 from segdata.models.certainty import confidence, uncertainty
 from segdata.models.inference import Map, segment
 from segdata.models.registry import open_model

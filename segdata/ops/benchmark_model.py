@@ -18,12 +18,13 @@ import cv2
 import msgspec
 import numpy as np
 
+from segdata.choices import Who
 from segdata.dataset import Dataset
 from segdata.detect.model_files import FILES
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
-from segdata.models.base import Segmenter, Who
+from segdata.models.base import Segmenter
 from segdata.models.catalogue import files_of
 from segdata.models.costs import Cost, onnx_cost, tflite_cost, torch_cost
 from segdata.models.registry import BUNDLED, open_model

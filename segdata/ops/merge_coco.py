@@ -10,13 +10,14 @@ from typing import Any, NamedTuple, get_args
 import msgspec
 import numpy as np
 
-from segdata.choices import Crowd, DrawnOn, Empty, Encoding, Invalid
+from segdata.choices import Crowd, DrawnOn, Empty, Encoding, Invalid, Who
 from segdata.dataset import Row
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
 from segdata.formats.coco import CocoFile, CocoImage, category_of, decode_record, parse_annotation, read_bytes
 from segdata.masks import mask_to_rle, merge_rles, rle_area, rle_box, rle_to_mask, segmentation_to_rle
+from segdata.ops.poses import dominant_person
 from segdata.pixels import PhotoFacts, check_photo, encode_png, encode_rle_png, upright_mask, upright_point
 from segdata.sample import Outcome, Person, Rle, encode, key_of, path_of
 from segdata.steps import Progress, Report, Result, SkipError, mark_of, run_step, unchanged, updated
@@ -40,9 +41,17 @@ class Settings(msgspec.Struct, frozen=True):
     invalid: Invalid = "fail"
     drawn_on: DrawnOn = "upright"
     columns: tuple[str, ...] = ()
+    who: Who = "all"
 
     def __post_init__(self) -> None:
-        choices = {"crowd": Crowd, "empty": Empty, "encoding": Encoding, "invalid": Invalid, "drawn_on": DrawnOn}
+        choices = {
+            "crowd": Crowd,
+            "empty": Empty,
+            "encoding": Encoding,
+            "invalid": Invalid,
+            "drawn_on": DrawnOn,
+            "who": Who,
+        }
         for name, kind in choices.items():
             if getattr(self, name) not in get_args(kind):
                 raise InputError(
@@ -60,6 +69,7 @@ def merge_coco(
     out: str | Path,
     images: str | Path | None = None,
     categories: Sequence[str] = ("person",),
+    who: Who = "all",
     crowd: Crowd = "include",
     empty: Empty = "keep",
     min_area: float = 0.0,
@@ -81,6 +91,8 @@ def merge_coco(
         command left there are kept where nothing changed.
     images : folder of the photos, copied into the data set; without it masks and metadata alone are written.
     categories : names of the categories that are merged.
+    who : ``all`` persons of an image, or its ``dominant`` one alone: the largest that is no crowd region. Others are
+        then neither in the mask nor in the row.
     crowd : ``include`` counts crowd regions as person, ``drop`` leaves them out, ``ignore`` writes them as 255, persons
         then as 1.
     empty : ``keep`` writes an empty mask for an image without persons, ``skip`` leaves the image out.
@@ -116,7 +128,9 @@ def merge_coco(
     >>> merge_coco(folder / "coco.json", out=folder / "out").done
     1
     """
-    settings = Settings(tuple(categories), crowd, empty, float(min_area), encoding, invalid, drawn_on, tuple(columns))
+    settings = Settings(
+        tuple(categories), crowd, empty, float(min_area), encoding, invalid, drawn_on, tuple(columns), who
+    )
     coco = CocoFile(annotations)
     chosen = _choose(coco, settings.categories)
     folder = None if images is None else str(images)
@@ -185,6 +199,9 @@ class MergeCoco(msgspec.Struct, frozen=True):
             facts = self._check(check_photo(photo, f"{self.images}/{image.file_name}"), image)
         turn = facts.orientation if self.settings.drawn_on == "stored" else 1
         persons, dropped = self._persons(records, image)
+        if self.settings.who == "dominant":
+            main = dominant_person(persons)
+            persons = [] if main is None else [persons[main]]
         if not persons and self.settings.empty == "skip":
             raise SkipError(
                 "no-person", f"{self.annotations}: {image.file_name} shows no {', '.join(self.settings.categories)}"

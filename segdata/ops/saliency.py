@@ -10,12 +10,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from segdata.choices import KeypointSource
+from segdata.choices import KeypointSource, Who
 from segdata.dataset import Row, open_rows, place_of_labels
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
-from segdata.models.base import Who
 from segdata.ops.poses import (
     annotated_keypoints,
     detected_keypoints,

@@ -218,6 +218,16 @@ def test_persons_below_the_least_area_are_left_out(tmp_path: Path) -> None:
         assert stored(tmp_path).any() == (count == 1)
 
 
+def test_the_dominant_person_alone_is_merged_and_listed_as_asked(tmp_path: Path) -> None:
+    annotations = [person(1), person(2, segmentation=[CORNER]), crowd([0, HEIGHT * WIDTH], 3)]
+    merged(tmp_path, [image(), image(2)], [*annotations, person(4, of=2, iscrowd=1)], who="dominant")
+    found = rows(tmp_path)
+    assert [each.id for each in found["1"].persons] == [2]
+    assert np.array_equal(stored(tmp_path) > 0, drawn([[CORNER]]))
+    assert found["2"].persons == []  # a crowd region is nobody
+    assert not stored(tmp_path, "2").any()
+
+
 @pytest.mark.parametrize(
     "settings",
     [{"crowd": "keep"}, {"empty": "drop"}, {"encoding": "2bit"}, {"invalid": "skip"}, {"drawn_on": "left"}],
