@@ -70,7 +70,7 @@ def main() -> None:
     for folder in (*nights, *chosen.data):
         before, after = (
             {sample.key: sample for sample in figures.evaluation.samples}
-            for figures in benchmark_model(["bundled", tuned], folder, split="test", who="all", repeats=1).models
+            for figures in benchmark_model(["bundled", tuned], folder, split="test", repeats=1).models
         )
         keys = sorted(before)
         found = paired_bootstrap([after[key].iou for key in keys], [before[key].iou for key in keys])
