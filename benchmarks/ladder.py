@@ -124,6 +124,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--pixels", type=int, default=576 * 384, help="at which trained networks see photos")
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--average", type=float, default=0.995, help="how much of the mean weights a step keeps")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--backbone", help="of the networks of MD-TriSeNet's ladder: resnet18 or xception39")
     parser.add_argument("--threads", type=int, default=2)
@@ -160,6 +161,7 @@ def _measure(row: Row, seed: int, chosen: argparse.Namespace) -> list[ModelFigur
             side=chosen.side,
             pixels=chosen.pixels,
             batch=chosen.batch,
+            average=chosen.average,
             seed=seed,
             **row.settings,
             progress=lambda epoch: print(row.label, seed, epoch, flush=True),
