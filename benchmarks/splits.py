@@ -1,4 +1,4 @@
-"""Deal a data set as the model card's figures want it: the photos that docs/labels lists are val and test, others train.
+"""Deal a data set as the figures of the model card want it: the photos that docs/labels lists are val and test.
 
 python benchmarks/splits.py DATASET docs/labels/coco
 """
