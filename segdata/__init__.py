@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from segdata.ops.crop import crop
     from segdata.ops.crop_geometry import crop_array, crop_box, keypoints_box
     from segdata.ops.edges import edge_label, edges
+    from segdata.ops.export_dataset import export_dataset
     from segdata.ops.faces import dominant_face, face_from_keypoints
     from segdata.ops.grade_domains import grade_domains
+    from segdata.ops.import_dataset import import_dataset
     from segdata.ops.instances import instances
     from segdata.ops.merge_coco import merge_coco
     from segdata.ops.merge_parts import merge_labels, merge_parts
@@ -69,8 +71,10 @@ _HOMES = {
     "segdata.ops.crop": "crop",
     "segdata.ops.crop_geometry": "crop_array crop_box keypoints_box",
     "segdata.ops.edges": "edge_label edges",
+    "segdata.ops.export_dataset": "export_dataset",
     "segdata.ops.faces": "dominant_face face_from_keypoints",
     "segdata.ops.grade_domains": "grade_domains",
+    "segdata.ops.import_dataset": "import_dataset",
     "segdata.ops.instances": "instances",
     "segdata.ops.merge_coco": "merge_coco",
     "segdata.ops.merge_parts": "merge_labels merge_parts",
@@ -139,11 +143,13 @@ __all__ = [
     "edges",
     "encode_png",
     "evaluate",
+    "export_dataset",
     "export_model",
     "face_from_keypoints",
     "face_ratio",
     "frame_map",
     "grade_domains",
+    "import_dataset",
     "instances",
     "iou",
     "keypoints_box",

@@ -38,6 +38,8 @@ from segdata.steps import Progress
 STEPS: dict[str, tuple[str, str]] = {
     "merge-coco": ("segdata.ops.merge_coco", "merge_coco"),
     "merge-parts": ("segdata.ops.merge_parts", "merge_parts"),
+    "import": ("segdata.ops.import_dataset", "import_dataset"),
+    "export": ("segdata.ops.export_dataset", "export_dataset"),
     "crop": ("segdata.ops.crop", "crop"),
     "uncrop": ("segdata.ops.uncrop", "uncrop"),
     "edges": ("segdata.ops.edges", "edges"),
@@ -50,7 +52,7 @@ STEPS: dict[str, tuple[str, str]] = {
     "evaluate": ("segdata.quality.evaluate", "evaluate"),
 }
 # Which parameters are paths, and which are unless they are one of these words.
-_PATHS = frozenset({"annotations", "labels", "images", "names", "data", "out", "preds", "gt", "crops"})
+_PATHS = frozenset({"annotations", "labels", "images", "names", "data", "out", "preds", "gt", "crops", "path"})
 _PATHS_OR_WORDS: dict[tuple[str, str], Collection[str]] = {
     ("annotate", "model"): MODELS,
     ("train", "init"): ("imagenet", "none", "bundled"),

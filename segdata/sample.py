@@ -26,6 +26,8 @@ class Person(msgspec.Struct, frozen=True, gc=False):
 
     `box` is x, y, width, height in pixels of the upright photo. `keypoints` holds 17 rows of x, y, visibility in
     COCO's order (visibility 0: not labelled, 1: labelled and hidden, 2: visible), or is None. `face_box` is as `box`.
+    `category_id` is the category's number in the file that the person comes from, `score` in [0, 1] how sure the model
+    was that found it.
     """
 
     id: int | None = None
@@ -36,6 +38,8 @@ class Person(msgspec.Struct, frozen=True, gc=False):
     keypoints: list[tuple[float, float, float]] | None = None
     face_box: tuple[float, float, float, float] | None = None
     rle: Rle | None = None
+    category_id: int | None = None
+    score: float | None = None
 
 
 class Sample(msgspec.Struct, frozen=True, gc=False):
@@ -54,6 +58,7 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     split: str | None = None
     source: str | None = None
     licence: int | str | None = None
+    image_id: int | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):

@@ -27,6 +27,7 @@ from segdata.files import fingerprint, held, part_of, storage_error
 from segdata.sample import Outcome, encode, key_of
 
 FINGERPRINTS = "fingerprints"
+EXPORTED = "exported_files"  # in the rows of an export: every file of the sample, however it is named
 _HEADER = b'{"begun_on":'
 _FAILURES_SHOWN = 5
 
@@ -188,23 +189,26 @@ def run_step(
     progress: Progress | None = None,
     total: int | None = None,
     in_place: bool = False,
+    records: Path | None = None,
 ) -> Report:
     """Process samples and put the new metadata.jsonl and outcomes.jsonl in place.
 
     `samples` yields (key, payload) or, for what cannot even be begun, an `Outcome`. With `in_place` they are the
     samples of the data set at `out`, and the row of one that fails stays as it is; otherwise samples that this step
     once added to the data set and that are no longer among them are removed from it, with their files. With `batch`,
-    `work` is a `BatchWork` and gets so many samples at once.
+    `work` is a `BatchWork` and gets so many samples at once. `records` is the folder of metadata.jsonl and
+    outcomes.jsonl where `out`, which the rows' files lie in, is no data set.
 
     Raises `InputError` when `out` is no folder, when another command is changing it, and without `in_place` when it
     holds something that this step has not begun; `StorageError` when the place takes no more.
     """
-    journal = _Journal(step, out, in_place=in_place)
+    journal = _Journal(step, out, records or out, in_place=in_place)
     chosen: Engine = engine or Inline()
     results = _map(chosen, step, work, journal.tasks(samples), batch)
     with ExitStack() as stack:
         try:
             _make_folder(out)
+            _make_folder(journal.metadata.parent)
             stack.enter_context(held(out))
             stack.enter_context(journal)
         except OSError as error:
@@ -260,10 +264,11 @@ class _Journal:
     lack what has been added since.
     """
 
-    def __init__(self, step: str, out: Path, *, in_place: bool) -> None:
+    def __init__(self, step: str, out: Path, records: Path, *, in_place: bool) -> None:
         self.step, self.out, self.in_place = step, out, in_place
-        self.metadata = out / METADATA
-        self.path = out / f".{METADATA}.{step}.part"
+        self.metadata = records / METADATA
+        self.outcomes_path = records / OUTCOMES
+        self.path = records / f".{METADATA}.{step}.part"
         self.order = array("q")
         self.seen = array("Q")
         self.in_flight: deque[_InFlight] = deque()
@@ -394,7 +399,7 @@ class _Journal:
             reused=self.reused,
             skipped=len(self.outcomes) - failed,
             failed=failed,
-            outcomes=str(self.out / OUTCOMES) if self.outcomes else None,
+            outcomes=str(self.outcomes_path) if self.outcomes else None,
             failures=tuple(islice((row.message for row in self.outcomes if row.status == "failed"), _FAILURES_SHOWN)),
             notes=dict(sorted(self.notes.items())),
         )
@@ -430,7 +435,7 @@ class _Journal:
                 path.unlink(missing_ok=True)
 
     def _put_outcomes(self) -> None:
-        path = self.out / OUTCOMES
+        path = self.outcomes_path
         kept = []
         if path.exists():
             kept = [line for line in path.read_bytes().splitlines() if not self._has_step(line)]
@@ -464,4 +469,4 @@ def _own_files(line: bytes) -> set[str]:
                 stem = key_of(name)
                 if row.get("key") in (stem, stem.partition("/")[2]):
                     names.add(name)
-    return names
+    return names | set(row.get(EXPORTED) or ())

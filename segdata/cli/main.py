@@ -17,8 +17,11 @@ from segdata.cli.crop import crop
 from segdata.cli.demo import demo
 from segdata.cli.edges import edges
 from segdata.cli.evaluate import evaluate
+from segdata.cli.export import export
 from segdata.cli.export_model import export_model
+from segdata.cli.formats import formats
 from segdata.cli.grade_domains import grade_domains
+from segdata.cli.import_ import import_
 from segdata.cli.instances import instances
 from segdata.cli.merge_coco import merge_coco
 from segdata.cli.merge_parts import merge_parts
@@ -41,6 +44,9 @@ COMMANDS = (
     demo,
     merge_coco,
     merge_parts,
+    import_,
+    export,
+    formats,
     crop,
     uncrop,
     edges,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
@@ -20,8 +20,9 @@ import numpy.typing as npt
 
 from segdata.errors import InputError, SampleError
 from segdata.formats.json_spans import Block, integers, scan
+from segdata.masks import rle_area, rle_box, segmentation_to_rle
 from segdata.pixels import MOST_PIXELS
-from segdata.sample import key_of
+from segdata.sample import Person, key_of
 
 T = TypeVar("T")
 
@@ -55,6 +56,7 @@ class CocoAnnotation(msgspec.Struct, frozen=True, gc=False):
     iscrowd: int | bool = 0
     keypoints: list[float] | None = None
     face_box: tuple[float, float, float, float] | None = None
+    score: float | None = None
 
 
 class _CategoryId(msgspec.Struct, gc=False):
@@ -102,6 +104,7 @@ class CocoFile:
         self.categories: dict[int, str] = {}
         self.licences: dict[int | str, dict[str, Any]] = {}
         self.description: str | None = None
+        self.model: str | None = None
         self.problems: list[Problem] = []
         images, annotations = _Spans(), _Spans()
         names: list[npt.NDArray[np.int64]] = []
@@ -120,7 +123,8 @@ class CocoFile:
                 elif name == "licenses" and isinstance(value, bytes):
                     self.licences = _by_id(_courtesy(value))
                 elif name == "info" and isinstance(value, bytes):
-                    self.description = _description(_courtesy(value))
+                    info = _courtesy(value)
+                    self.description, self.model = _text(info, "description"), _text(info, "model")
         except OSError as error:
             raise InputError(f"{self.path} cannot be read ({error.strerror})", "check the path") from error
         for name in ("images", "annotations"):
@@ -203,6 +207,16 @@ class CocoFile:
 
     def __len__(self) -> int:
         return len(self._images.ids)
+
+    def choose(self, names: Sequence[str]) -> dict[int, str]:
+        """Give the categories of these names: id to name. Raises `InputError` for a name that there is not."""
+        for name in names:
+            if name not in self.categories.values():
+                raise InputError(
+                    f"{self.path} has no category {name!r}",
+                    f"it has {', '.join(sorted(self.categories.values())) or 'none'}",
+                )
+        return {number: name for number, name in self.categories.items() if name in names}
 
     @property
     def annotation_count(self) -> int:
@@ -307,9 +321,9 @@ def _by_id(licences: Any) -> dict[int | str, dict[str, Any]]:
     return {entry["id"]: entry for entry in entries if isinstance(entry.get("id"), int | str)}
 
 
-def _description(info: Any) -> str | None:
-    description = info.get("description") if isinstance(info, dict) else None
-    return description if isinstance(description, str) else None
+def _text(info: Any, name: str) -> str | None:
+    text = info.get(name) if isinstance(info, dict) else None
+    return text if isinstance(text, str) else None
 
 
 def _hash_key(file_name: str) -> int:
@@ -399,3 +413,37 @@ def parse_annotation(record: bytes, path: str, image: CocoImage) -> CocoAnnotati
             "bad-annotation", f"{path}: annotation {annotation.id} was taken for one of {image.file_name}, and is not"
         )
     return annotation
+
+
+def person_of(annotation: CocoAnnotation, category: str, path: str, image: CocoImage, hint: str = "") -> Person:
+    """Give the person that an annotation of an image marks, with its mask drawn.
+
+    Raises `SampleError` (``bad-polygon``, ``bad-rle``, ``size-mismatch``, ``bad-keypoints``) that names the file, the
+    annotation and the image; `hint` is said where the error has none of its own. A score that is not finite is none.
+    """
+    try:
+        rle = segmentation_to_rle(annotation.segmentation, image.height, image.width)
+        keypoints = _triples(annotation.keypoints)
+    except SampleError as error:
+        where = f"{path}: annotation {annotation.id} of {image.file_name}"
+        raise SampleError(error.code, f"{where}: {error.message}", error.hint or hint) from error
+    return Person(
+        id=annotation.id,
+        category=category,
+        box=annotation.bbox or rle_box(rle),
+        area=rle_area(rle),
+        crowd=bool(annotation.iscrowd),
+        keypoints=keypoints,
+        face_box=annotation.face_box,
+        rle=rle,
+        category_id=annotation.category_id,
+        score=annotation.score if math.isfinite(annotation.score or 0) else None,
+    )
+
+
+def _triples(keypoints: list[float] | None) -> list[tuple[float, float, float]] | None:
+    if not keypoints:
+        return None
+    if len(keypoints) % 3:
+        raise SampleError("bad-keypoints", f"its {len(keypoints)} keypoint numbers are no rows of x, y, visibility")
+    return list(zip(keypoints[::3], keypoints[1::3], keypoints[2::3], strict=True))

@@ -15,8 +15,16 @@ from segdata.dataset import Row
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
-from segdata.formats.coco import CocoFile, CocoImage, category_of, decode_record, parse_annotation, read_bytes
-from segdata.masks import mask_to_rle, merge_rles, rle_area, rle_box, rle_to_mask, segmentation_to_rle
+from segdata.formats.coco import (
+    CocoFile,
+    CocoImage,
+    category_of,
+    decode_record,
+    parse_annotation,
+    person_of,
+    read_bytes,
+)
+from segdata.masks import mask_to_rle, merge_rles, rle_to_mask
 from segdata.ops.poses import dominant_person
 from segdata.pixels import PhotoFacts, check_photo, encode_png, encode_rle_png, upright_mask, upright_point
 from segdata.sample import Outcome, Person, Rle, encode, key_of, path_of
@@ -132,7 +140,7 @@ def merge_coco(
         tuple(categories), crowd, empty, float(min_area), encoding, invalid, drawn_on, tuple(columns), who
     )
     coco = CocoFile(annotations)
-    chosen = _choose(coco, settings.categories)
+    chosen = coco.choose(settings.categories)
     folder = None if images is None else str(images)
     if folder is not None and not Path(folder).is_dir():
         raise InputError(f"{folder} is not a folder", "give the folder of the photos with --images")
@@ -140,16 +148,6 @@ def merge_coco(
     return run_step(
         STEP, Path(out), work, _samples(coco, settings.columns), engine=engine, progress=progress, total=len(coco)
     )
-
-
-def _choose(coco: CocoFile, names: Sequence[str]) -> dict[int, str]:
-    known = coco.categories
-    for name in names:
-        if name not in known.values():
-            raise InputError(
-                f"{coco.path} has no category {name!r}", f"it has {', '.join(sorted(known.values())) or 'none'}"
-            )
-    return {number: name for number, name in known.items() if name in names}
 
 
 class _Payload(NamedTuple):
@@ -221,6 +219,7 @@ class MergeCoco(msgspec.Struct, frozen=True):
             "width": facts.width,
             "height": facts.height,
             "exif_orientation": None if photo is None else facts.orientation,
+            "image_id": image.id,
             "persons": persons,
             "source": self.source,
             "source_url": image.coco_url or image.flickr_url,
@@ -284,28 +283,9 @@ class MergeCoco(msgspec.Struct, frozen=True):
         annotation = parse_annotation(record, self.annotations, image)
         if annotation.iscrowd and self.settings.crowd == "drop":
             return None
-        try:
-            rle = segmentation_to_rle(annotation.segmentation, image.height, image.width)
-            keypoints = _triples(annotation.keypoints)
-        except SampleError as error:
-            raise SampleError(
-                error.code,
-                f"{self.annotations}: annotation {annotation.id} of {image.file_name}: {error.message}",
-                error.hint or "mend it, or leave such annotations out with --invalid drop",
-            ) from error
-        area = rle_area(rle)
-        if area < self.settings.min_area:
-            return None
-        return Person(
-            id=annotation.id,
-            category=self.categories[annotation.category_id],
-            box=annotation.bbox or rle_box(rle),
-            area=area,
-            crowd=bool(annotation.iscrowd),
-            keypoints=keypoints,
-            face_box=annotation.face_box,
-            rle=rle,
-        )
+        hint = "mend it, or leave such annotations out with --invalid drop"
+        person = person_of(annotation, self.categories[annotation.category_id], self.annotations, image, hint)
+        return None if (person.area or 0) < self.settings.min_area else person
 
     def _encode(self, persons: list[Person], height: int, width: int) -> bytes:
         def union(crowd: bool | None) -> Rle:
@@ -322,14 +302,6 @@ class MergeCoco(msgspec.Struct, frozen=True):
 
 def _note(row: Row) -> str:
     return "with annotations dropped" if row.get("dropped") else ""
-
-
-def _triples(keypoints: list[float] | None) -> list[tuple[float, float, float]] | None:
-    if not keypoints:
-        return None
-    if len(keypoints) % 3:
-        raise SampleError("bad-keypoints", f"its {len(keypoints)} keypoint numbers are no rows of x, y, visibility")
-    return list(zip(keypoints[::3], keypoints[1::3], keypoints[2::3], strict=True))
 
 
 def _upright(person: Person, orientation: int) -> Person:

@@ -1,0 +1,201 @@
+"""What formats share that hold many samples in each of several files."""
+
+from __future__ import annotations
+
+import filecmp
+import re
+from array import array
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from segdata.dataset import hash_key
+from segdata.errors import InputError
+from segdata.files import part_of, storage_error
+from segdata.formats.base import Export
+from segdata.pixels import IMAGE_SUFFIXES
+from segdata.sample import Outcome
+
+UNNAMED = "data"
+"""What samples of no split are filed under."""
+
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+_SIGNATURES = (
+    (b"\xff\xd8", ".jpg"),
+    (b"\x89PNG", ".png"),
+    (b"RIFF", ".webp"),
+    (b"BM", ".bmp"),
+    (b"II*\0", ".tif"),
+    (b"MM\0*", ".tif"),
+)
+
+
+class Shard(NamedTuple):
+    """A file to write: the `number`-th of the `count` files of `split`, and the records in it."""
+
+    split: str
+    number: int
+    count: int
+    records: Iterator[dict[str, Any]]
+
+
+def shards_of(export: Export, names: Mapping[str, str], alone: str) -> Iterator[Shard]:
+    """Deal the records of an export to files of `WriteOptions.per_shard` each, split by split.
+
+    `names` gives splits other names. Samples without a split are filed under ``data``, or under `alone` where no
+    sample has one. The records are read once and once more for each split, so that memory stays flat.
+    """
+    found = Counter(_split_of(record, names) for _, record in export.records())
+    unnamed = alone if set(found) == {""} else UNNAMED
+    counts: Counter[str] = Counter()
+    for split, number in found.items():
+        counts[split or unnamed] += number
+    for split in sorted(counts):
+        records = (record for _, record in export.records() if (_split_of(record, names) or unnamed) == split)
+        of = -(-counts[split] // export.options.per_shard)
+        for number in range(of):
+            yield Shard(split, number, of, islice(records, export.options.per_shard))
+
+
+def _split_of(record: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """Give a split's name in file names: letters, digits and underscores."""
+    split = re.sub(r"\W", "_", str(record["split"] or ""))
+    return names.get(split, split)
+
+
+def split_in(path: Path) -> str | None:
+    """Tell the split from the name of a file, or else of its folder, as people name them.
+
+    >>> split_in(Path("data/train-00000-of-00002.parquet")), split_in(Path("Validation/0.tar")), split_in(Path("a.tar"))
+    ('train', 'val', None)
+    """
+    for name in (path.name, path.parent.name):
+        word = re.match(r"[a-z]*", name.lower())
+        if word is not None and word[0] in _SPLITS:
+            return _SPLITS[word[0]]
+    return None
+
+
+def suffix_of(name: str | None, data: bytes) -> str:
+    r"""Give a photo's suffix: that of its name, or the one of its first bytes where the name has none.
+
+    >>> suffix_of("a.JPG", b""), suffix_of(None, b"\x89PNG")
+    ('.JPG', '.png')
+    """
+    suffix = PurePosixPath(name or "").suffix
+    if suffix.lower() in IMAGE_SUFFIXES:
+        return suffix
+    return next((suffix for signature, suffix in _SIGNATURES if data.startswith(signature)), ".jpg")
+
+
+@contextmanager
+def put_in_place(path: Path) -> Iterator[Path]:
+    """Give the name to write a file under, which then takes the place of `path`; one that holds the same is left alone.
+
+    Raises `StorageError` when the place takes no more.
+    """
+    part = part_of(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        if not path.exists() or not filecmp.cmp(part, path, shallow=False):
+            part.replace(path)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def remove_others(folder: Path, names: re.Pattern[str], written: Collection[str]) -> None:
+    """Remove files of an earlier export: those whose names match and that were not written now."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        name = path.name.removeprefix(".").removesuffix(".part") if path.name.startswith(".") else path.name
+        if names.fullmatch(name) and (name != path.name or name not in written) and path.is_file():
+            path.unlink()
+
+
+def files_of(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """Give a file itself, or the files with one of the suffixes in a folder and the folders in it, sorted.
+
+    Hidden names are left out. Raises `InputError` for a folder without such a file.
+    """
+    if path.is_file():
+        return [path]
+    found = [
+        each
+        for each in path.rglob("*")
+        if each.name.lower().endswith(suffixes)
+        and not any(part.startswith(".") for part in each.relative_to(path).parts)
+        and each.is_file()
+    ]
+    if not found:
+        raise InputError(f"{path} holds no {suffixes[0]} files", f"give a {suffixes[0]} file or a folder of them")
+    return sorted(found, key=Path.as_posix)
+
+
+def recognised(path: Path, suffixes: tuple[str, ...], what: str) -> str | None:
+    """Say that a path is a file with one of the suffixes, or a folder with such files in it or in a folder in it.
+
+    Gives None for what is neither, and never raises.
+    """
+    with suppress(OSError):
+        if path.is_file():
+            return f"it is a {what}" if path.name.lower().endswith(suffixes) else None
+        for pattern in ("*", "*/*"):
+            for each in path.glob(pattern):
+                if each.name.lower().endswith(suffixes) and not each.name.startswith("."):
+                    return f"it holds {each.name}, a {what}"
+    return None
+
+
+class Keys:
+    """The keys that were seen, as hashes: 8 bytes of memory a key."""
+
+    _MOST_LATE = 1 << 16
+
+    def __init__(self) -> None:
+        self._early = np.zeros(0, np.uint64)
+        self._late: set[int] = set()
+
+    def add(self, key: str) -> bool:
+        """Remember a key, and tell whether it is new.
+
+        >>> keys = Keys()
+        >>> keys.add("a"), keys.add("a")
+        (True, False)
+        """
+        number = hash_key(key)
+        place = int(np.searchsorted(self._early, np.uint64(number)))
+        if number in self._late or (place < self._early.size and self._early[place] == number):
+            return False
+        self._late.add(number)
+        if len(self._late) == self._MOST_LATE:
+            late = np.frombuffer(array("Q", self._late), np.uint64)
+            self._early = np.sort(np.concatenate((self._early, late)))
+            self._late.clear()
+        return True
+
+
+def failed(key: str, code: str, message: str) -> Outcome:
+    """Give the outcome of a sample that cannot be begun; its name may be of any bytes."""
+    return Outcome(key.encode("utf-8", "replace").decode(), "import", "failed", code, message)
+
+
+def repeated(key: str, place: str) -> Outcome:
+    """Give the outcome of a sample whose key another one had before it."""
+    return failed(key, "duplicate-key", f"{place}: another sample before it has the key {key}, and keeps it")
