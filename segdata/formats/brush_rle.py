@@ -6,7 +6,7 @@ values (32 bits), the bits of a value less one (5) and four sizes less one (4 ea
 run of one value from values one by one, which of the four sizes is used (2 bits), how many values less one (in as many
 bits), and the value or values.
 
-label_studio_sdk.converter.brush reads and writes the same, a character a bit. It is not used: that takes ten to forty
+label_studio_sdk.converter.brush reads and writes the same, a character a bit. It is not used: that takes more than ten
 times as long, and takes the memory that a code claims before looking at the rest.
 """
 

@@ -2,10 +2,11 @@
 
 Specification: https://cocodataset.org/#format-data and, for scores, https://cocodataset.org/#format-results ::
 
-    instances.json
+    annotations/instances_default.json
     images/KEY.jpg    the photos, under the suffix that they have
 
-Masks are written as compressed run lengths, bit for bit, or as polygons. COCO's polygons are united, so that none can
+The folder and the names are those of COCO itself, and of CVAT and datumaro for a set without a split, which take no
+other. Masks are written as compressed run lengths, bit for bit, or as polygons. COCO's polygons are united, so that none can
 be a hole: a person with a hole stays run lengths, and so does a crowd, always. Ids of photos, annotations and
 categories are kept; categories are numbered anew, person first, where some person has no number or one number has two
 names. Members that COCO does not define: `split`, and `source` and `model` where photos differ in them, in the records
@@ -30,7 +31,7 @@ import msgspec
 
 from segdata.dataset import Row, write_lines
 from segdata.errors import SampleError
-from segdata.files import read_file
+from segdata.files import read_file, storage_error
 from segdata.formats.base import Encoded, Export, Format, Incoming, Outgoing, ReadOptions, WriteOptions
 from segdata.formats.coco import (
     CocoFile,
@@ -47,7 +48,7 @@ from segdata.masks import rle_area, rle_box, rle_to_mask
 from segdata.sample import Outcome, Person, Rle, encode, key_of, path_of
 
 _STEP = "import"
-_FILE = "instances.json"
+_FILE = "annotations/instances_default.json"
 _KEYPOINTS = (
     *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow"),
     *("right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle"),
@@ -337,7 +338,7 @@ def _category_ids(found: Iterable[tuple[int | None, str]], label: str) -> dict[s
 
 
 def assemble_coco(export: Export) -> None:
-    """Write instances.json, walking through the records three times: what they share, photos, annotations."""
+    """Write the JSON file, walking through the records three times: what they share, photos, annotations."""
     common = Common(((record["image"], record["annotations"]) for _, record in export.records()), export.options.label)
     members = {"keypoints": _KEYPOINTS, "skeleton": _SKELETON} if common.keypoints else {}
     images = (common.image(record["image"]) for _, record in export.records())
@@ -362,6 +363,10 @@ def write_coco(
         yield from _separated(annotations)
         yield b"]}"
 
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(path.parent, error) from error
     write_lines(path, lines())
 
 
@@ -380,7 +385,7 @@ FORMAT = Format(
     name="coco",
     about="COCO instances: one JSON file, with the photos beside it",
     reads="a .json file, or the folder that it lies in; polygons and run lengths",
-    writes="instances.json and images/; run lengths, or polygons for persons without a hole",
+    writes="annotations/instances_default.json and images/; run lengths, or polygons for persons without a hole",
     loses="nothing of the masks; columns that COCO has no place for",
     kept="persons",
     recognise=partial(recognise_json, kind=INSTANCES),

@@ -2,9 +2,9 @@
 
 Specification: https://cocodataset.org/#format-data and https://github.com/cocodataset/panopticapi ::
 
-    panoptic.json
-    panoptic/KEY.png    the id of a pixel's segment, as R + 256 G + 65536 B; 0 where there is none
-    images/KEY.jpg      the photos, under the suffix that they have
+    annotations/panoptic_default.json
+    annotations/panoptic_default/KEY.png    the id of a pixel's segment, as R + 256 G + 65536 B; 0 where there is none
+    images/KEY.jpg                          the photos, under the suffix that they have
 
 A pixel has one segment, so that persons who overlap cannot all be whole. A pixel of several goes to the smallest, of
 those of one size to the first, and crowds lie beneath all others: so the fewest pixels of each are lost, and a person
@@ -51,8 +51,8 @@ from segdata.masks import mask_to_rle, rle_area, rle_box, rle_to_mask
 from segdata.pixels import decode_image, encode_photo
 from segdata.sample import Person, path_of
 
-_FILE = "panoptic.json"
-_FOLDER = "panoptic"
+_FOLDER = "annotations/panoptic_default"
+_FILE = f"{_FOLDER}.json"
 _LARGEST = (1 << 24) - 1
 _OVERLAPS = "with pixels of several persons given to the smallest"
 
@@ -212,7 +212,7 @@ def _draw(persons: list[Person], ids: list[int], shape: tuple[int, ...]) -> Labe
 
 
 def assemble_panoptic(export: Export) -> None:
-    """Write panoptic.json, walking through the records three times: what they share, photos, annotations."""
+    """Write the JSON file, walking through the records three times: what they share, photos, annotations."""
     common = Common(((record["image"], record["annotations"]) for _, record in export.records()), export.options.label)
     images = (common.image(record["image"]) for _, record in export.records())
     annotations = (
@@ -230,7 +230,7 @@ FORMAT = Format(
     name="coco-panoptic",
     about="COCO panoptic: a colour PNG a photo, and one JSON file of its segments",
     reads="a .json file with the folder of PNGs of the same name, or the folder that they lie in",
-    writes="panoptic.json, panoptic/ and images/; a segment for each person",
+    writes="annotations/panoptic_default.json, the PNGs beside it and images/; a segment for each person",
     loses="pixels where persons overlap (they go to the smallest), and keypoints; void is background",
     kept="mask",
     recognise=partial(recognise_json, kind=PANOPTIC),

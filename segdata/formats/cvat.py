@@ -164,7 +164,7 @@ def assemble(export: Export) -> None:
     for _, record in export.records():
         labels.update(dict.fromkeys(record["labels"]))
         count += 1
-    names = sorted(labels) or [export.options.label]
+    names = sorted(labels) if labels.keys() - {VOID_LABEL} else sorted({*labels, export.options.label})
     declared = [
         {
             "name": name,

@@ -32,9 +32,9 @@ false}}} to /api/projects/ID/exports, then GET /api/projects/ID/exports/SNAPSHOT
 and scores of regions, and repeats a task with several annotations, which is refused.
 
 A task's key is `key` in its data, otherwise the photo's path without suffix. Photos are looked for in images/ beside
-the file or in `ReadOptions.images`: the URL's path, or the longest end of it that is there, or its last part without
-the eight digits that an upload gets. Without such a folder masks alone are read, and a task without `key` is named by
-what follows ``images/`` in its URL, or by the last part.
+the file or in `ReadOptions.images`: by the end of the URL's path that is the key, else by the longest end that is
+there, else by the last part without the eight digits that an upload gets. Without such a folder masks alone are read,
+and a task without `key` is named by what follows ``images/`` in its URL, or by the last part.
 
 The array is scanned here, task by task: json_spans reads arrays within an object, and ijson, which Label Studio uses,
 makes an object of every number of a mask.
@@ -428,7 +428,7 @@ class Tasks:
                 if photo is None and self.images is not None:
                     raise SampleError(
                         "missing-file",
-                        f"its photo {_url_of(data)} is not in {self.images}",
+                        f"its photo {_url_of(data)[:200]} is not in {self.images}",
                         "give the folder of the photos",
                     )
             except SampleError as error:
@@ -440,6 +440,8 @@ class Tasks:
 
 
 def _why_not(task: _Task) -> str:
+    if task.drafts:
+        return "has no annotation, but a draft: submit it"
     if task.predictions:
         return "has no annotation, and numbers instead of predictions: export a snapshot with whole predictions"
     return "has no annotation and no prediction"
@@ -454,13 +456,13 @@ def _url_of(data: Row) -> str:
 
 
 def _path_in(url: str) -> str:
-    """Give the path that a URL leads to: that in ?d= where Label Studio serves local files."""
+    """Give the path of a URL, which is in ?d= where Label Studio serves local files; empty if it leads to no file."""
     try:
         parts = urlsplit(url)
         named = parse_qs(parts.query).get("d") or [unquote(parts.path)]
     except ValueError:
         return ""
-    return named[0].replace("\\", "/")
+    return "" if parts.scheme == "data" else named[0].replace("\\", "/")
 
 
 def _find_photo(data: Row, images: str | None) -> str | None:

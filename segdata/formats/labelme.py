@@ -129,10 +129,14 @@ def encode(sample: Outgoing, options: WriteOptions) -> Encoded:
         "imageWidth": sample.width,
         "segdata": {name: value for name, value in columns.items() if value is not None},
     }
-    files = [(f"{sample.key}{SUFFIX}", json.dumps(content, ensure_ascii=False, indent=2).encode() + b"\n")]
+    files = [(f"{sample.key}{SUFFIX}", _json(content))]
     if sample.photo is not None:
         files.append((photo_name, sample.photo))
     return Encoded(files, None, ", ".join(notes))
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, indent=2).encode("ascii") + b"\n"  # labelme 5 reads it in the system's own encoding
 
 
 def _polygons(rle: Rle, options: WriteOptions) -> list[dict[str, Any]]:

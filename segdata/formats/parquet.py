@@ -28,7 +28,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segdata.dataset import Row
@@ -291,7 +291,11 @@ def _batches(file: pa.parquet.ParquetFile, group: int, columns: list[str], most:
 def _key(given: str | int | None, photo: str | None) -> str | None:
     if given is not None:
         return path_of(str(given))
-    return None if photo is None else key_of(photo)
+    if photo is None:
+        return None
+    # `datasets` writes whole paths of the machine that it ran on.
+    is_absolute = PurePosixPath(photo).is_absolute() or PureWindowsPath(photo).drive
+    return key_of(PureWindowsPath(photo).name if is_absolute else photo)
 
 
 class _Cursor:

@@ -6,7 +6,8 @@ of rows of whole numbers. Of these, names in any case:
 - the mask is the first of mask, annotation, label, segmentation, seg, segmentation_mask, masks, annotations, labels, or
   else the one whose name has one of the first five in it, or else the only one beside a photo known by its name;
 - the photo is the first of image, photo, img, picture, or else the only one that is not the mask;
-- the key is `key`, or else the `path` in the photo's struct without suffix, or else the file's name and the row;
+- the key is `key`, or else the `path` in the photo's struct without suffix (of an absolute one its last part), or else
+  the file's name and the row;
 - `metadata` beside `key` holds what segdata knows of a sample, as JSON;
 - further columns of text, numbers and truth values come along under their names.
 """

@@ -268,7 +268,7 @@ class _Parse(msgspec.Struct, frozen=True):
                 f"{name} is {objects.shape[1]} x {objects.shape[0]}, the mask of classes {shape[1]} x {shape[0]}",
                 "give both the size of the photo",
             )
-        return objects * (objects != VOID)
+        return np.where(objects == VOID, objects.dtype.type(0), objects)
 
     def _persons(self, name: str, classes: _Classes, mask: Mask, objects: npt.NDArray[Any] | None) -> list[Person]:
         """Give a person for each object, or else for each class; last what is of no object."""
@@ -292,7 +292,10 @@ class _Classes(NamedTuple):
 
     def are(self, numbers: Sequence[int]) -> Mask:
         """Tell which pixels have one of the labels."""
-        return np.isin(self.numbers, numbers)[self.values]
+        found = np.zeros(self.values.shape, np.bool_)
+        for value in np.flatnonzero(np.isin(self.numbers, numbers)):  # few, and quicker one by one than by a table
+            found |= self.values == value
+        return found
 
 
 def _of_colours(data: bytes, codes: dict[int, int], name: str) -> Labels:

@@ -243,7 +243,7 @@ def test_the_interface_has_every_label_that_occurs(tmp_path: Path) -> None:
     persons = [Person(id=1, rle=mask_to_rle(LEFT), category='<"M&M">')]
     data = make_dataset(tmp_path / "data", {"a": persons})
     export_dataset(data, "label-studio", out=tmp_path / "out", label="someone")
-    config = ElementTree.parse(tmp_path / "out" / "config.xml").getroot()
+    config = ElementTree.fromstring((tmp_path / "out" / "config.xml").read_text())
     assert [each.get("value") for each in config.iter("Label")] == ['<"M&M">', "someone"]
     assert [each.get("toName") for each in config.iter("BrushLabels")] == [
         each.get("name") for each in config.iter("Image")
@@ -315,12 +315,13 @@ def test_an_annotation_without_regions_shows_nobody(tmp_path: Path) -> None:
     assert only_mask(tmp_path, task).tolist() == np.zeros(SHAPE, np.bool_).tolist()
 
 
-def test_a_task_that_nobody_annotated_is_skipped_with_a_word_on_numbered_predictions(tmp_path: Path) -> None:
-    tasks = [task_of(predictions=[]), task_of(answer(was_cancelled=True)), task_of(predictions=[4, 5])]
+def test_a_task_that_nobody_annotated_is_skipped_with_the_reason(tmp_path: Path) -> None:
+    tasks = [task_of(), task_of(answer(was_cancelled=True)), task_of(predictions=[4, 5]), task_of(drafts=[1])]
     report, samples, said = imported(tmp_path, tasks)
-    assert (report.done, report.skipped, report.failed, samples) == (0, 3, 0, [])
-    assert [each.endswith("no annotation and no prediction") for each in said] == [True, True, False]
+    assert (report.done, report.skipped, report.failed, samples) == (0, 4, 0, [])
+    assert [each.endswith("no annotation and no prediction") for each in said] == [True, True, False, False]
     assert "export a snapshot with whole predictions" in said[2]
+    assert "a draft: submit it" in said[3]
 
 
 def test_drafts_do_not_count_and_are_told_of(tmp_path: Path) -> None:
@@ -338,7 +339,7 @@ def test_each_region_is_a_person_and_an_id_is_kept_once(tmp_path: Path) -> None:
 
 def test_other_labels_other_regions_and_open_polygons_are_left_out_and_counted(tmp_path: Path) -> None:
     corner = [[0, 0], [50, 0], [50, 50]]
-    left_out = [
+    left_out: list[list[dict[str, Any]]] = [
         [region_of(RIGHT, "dog")],
         [region_of(RIGHT, "Person")],
         [drawn("rectanglelabels", {"x": 1, "y": 1, "width": 9, "height": 9, "rectanglelabels": ["person"]})],
@@ -510,6 +511,10 @@ WRONG = {
     ),
     "an encoded url that leads out": (lambda: task_of(answer(), image="/x/%2e%2e/a.png"), "not a relative path"),
     "no image and no key": (lambda: {"data": {"text": "hello"}, "annotations": []}, "names no image"),
+    "a photo within the task": (
+        lambda: {"data": {"image": "data:image/png;base64,AA/BB"}, "annotations": [answer()]},
+        "names no image",
+    ),
     "a url that is none": (lambda: {"data": {"image": "http://[a.png"}, "annotations": [answer()]}, "names no image"),
 }
 
@@ -536,7 +541,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 def test_a_wrong_type_in_any_member_is_at_most_one_failed_sample(tmp_path: Path) -> None:
     whole = task_of(answer(region_of(LEFT, score=0.5, meta={"category_id": 1})), predictions=[answer()], drafts=[])
-    tasks = []
+    tasks: list[Any] = []
     for path in places(whole)[1:]:
         for value in VALUES:
             task = json.loads(json.dumps(whole))

@@ -51,7 +51,8 @@ codes, alphas = {}, {}
 for name in masks.files:
     mask = masks[name]
     pixels = np.zeros((*mask.shape, 4), np.uint8)
-    pixels[..., 3] = mask * np.random.default_rng(0).integers(1, 256, mask.shape)
+    pixels[..., 3] = mask * np.uint8(255)
+    pixels[::3, ::2, 3] = mask[::3, ::2] * np.random.default_rng(0).integers(1, 256)
     pixels[..., :3] = mask[..., None] * np.array([10, 0, 255], np.uint8)
     codes[name] = {"hard": mask2rle(mask.view(np.uint8) * 255), "soft": encode_rle(pixels.reshape(-1))}
     alphas[name] = decode_rle(codes[name]["soft"]).reshape(pixels.shape)[..., 3]
@@ -107,14 +108,14 @@ def test_label_studio_takes_the_tasks_and_decodes_every_person(data: Path, tmp_p
 
 
 def test_codes_are_written_and_read_as_label_studio_does(data: Path, tmp_path: Path, readers_python: str) -> None:
-    masks = masks_of_persons(data)
+    masks = dict(list(masks_of_persons(data).items())[:6])
     np.savez(tmp_path / "masks.npz", **masks)  # type: ignore[arg-type]
     run(readers_python, ENCODE, tmp_path / "masks.npz", tmp_path / "codes.json", tmp_path / "alphas.npz")
     codes = json.loads((tmp_path / "codes.json").read_bytes())
     with np.load(tmp_path / "alphas.npz") as alphas:
         for name, mask in masks.items():
             hard, soft = (bytes(codes[name][kind]) for kind in ("hard", "soft"))
-            assert hard.removesuffix(b"\0") == encode_brush(mask).removesuffix(b"\0"), name  # theirs may be longer
+            assert hard in (encode_brush(mask), encode_brush(mask) + b"\0")  # theirs has a byte more than it needs
             np.testing.assert_array_equal(decode_brush(hard, *mask.shape), mask)
             np.testing.assert_array_equal(decode_brush(soft, *mask.shape), alphas[name] != 0)
 
@@ -138,8 +139,8 @@ def test_json_min_of_label_studio_holds_the_same_masks(data: Path, tmp_path: Pat
     assert before.keys() == after.keys()
     for key, sample in before.items():
         assert [person.rle for person in after[key].persons] == [person.rle for person in sample.persons]
-        masks = [decode_mask(read_file(root / f"masks/{key}.png"))[0] for root in (data, tmp_path / "back")]
-        np.testing.assert_array_equal(*masks)
+        mask, same = (decode_mask(read_file(root / f"masks/{key}.png"))[0] for root in (data, tmp_path / "back"))
+        np.testing.assert_array_equal(mask, same)
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

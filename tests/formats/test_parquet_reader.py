@@ -17,7 +17,7 @@ from segdata.pixels import decode_image, decode_labels
 
 OFFLINE = """
 import hashlib, json, os, sys
-os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": sys.argv[1], "HF_DATASETS_CACHE": sys.argv[1]}
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": sys.argv[1], "HF_DATASETS_CACHE": sys.argv[1]}
 import datasets
 import numpy as np
 datasets.disable_progress_bars()
@@ -56,17 +56,20 @@ columns = {"caption": [f"number {number}" for number in range(5)], "weight": [nu
 if kind == "bitmap":
     features = {"image": datasets.Image(), "label": datasets.Array2D((12, 16), "uint8")}
     columns |= {"image": photos, "label": masks}
-elif kind == "named":
+elif kind in ("named", "embedded"):
     for number in range(5):
         Image.fromarray(photos[number]).save(f"{out}/p{number}.png")
         Image.fromarray(masks[number]).save(f"{out}/m{number}.png")
     features = {"image": datasets.Image(), "annotation": datasets.Image()}
-    columns |= {name: [f"{out}/{letter}{n}.png" for n in range(5)] for name, letter in (("image", "p"), ("annotation", "m"))}
+    columns |= {"image": [f"{out}/p{number}.png" for number in range(5)]}
+    columns |= {"annotation": [f"{out}/m{number}.png" for number in range(5)]}
 else:
     features = {"pixel_values": datasets.Image(), "label": datasets.Image()}
-    columns |= {"pixel_values": [Image.fromarray(each) for each in photos], "label": [Image.fromarray(each) for each in masks]}
+    columns |= {"pixel_values": list(map(Image.fromarray, photos)), "label": list(map(Image.fromarray, masks))}
 features |= {"caption": datasets.Value("string"), "weight": datasets.Value("float64")}
 made = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+if kind == "embedded":
+    made = made.with_format("arrow").map(datasets.table.embed_table_storage, batched=True).with_format(None)
 os.makedirs(out + "/train")
 made.to_parquet(out + "/train/0000.parquet", batch_size=2)
 print("0")
@@ -124,13 +127,13 @@ def test_datasets_gives_samples_without_a_split(
     assert {name: sorted(part) for name, part in found["rows"].items()} == expected
 
 
-@pytest.mark.parametrize("kind", ["images", "named", "bitmap"])
+@pytest.mark.parametrize("kind", ["images", "embedded", "bitmap"])
 def test_what_datasets_writes_is_read(kind: str, readers_python: str, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     ask(readers_python, WRITE, tmp_path / "cache", tmp_path / "in", kind)
     assert import_dataset("parquet", tmp_path / "in", out=tmp_path / "out").done == 5
     for number, row in enumerate(Dataset(tmp_path / "out").rows()):
-        key = f"p{number}" if kind == "named" else f"train/0000-{number:06d}"
+        key = f"p{number}" if kind == "embedded" else f"train/0000-{number:06d}"
         assert (row["key"], row["split"], row["caption"], row["weight"]) == (
             key,
             "train",
@@ -139,6 +142,14 @@ def test_what_datasets_writes_is_read(kind: str, readers_python: str, tmp_path: 
         )
         assert (decode_image((tmp_path / "out" / row["file_name"]).read_bytes()) == number).all()
         assert masks_in(tmp_path / "out")[row["key"]].sum() == 3 * number
+
+
+def test_files_that_a_parquet_file_names_alone_are_not_opened(readers_python: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    ask(readers_python, WRITE, tmp_path / "cache", tmp_path / "in", "named")
+    report = import_dataset("parquet", tmp_path / "in", out=tmp_path / "out")
+    assert (report.done, report.failed) == (0, 5)
+    assert f"is empty, it names the file '{tmp_path / 'in' / 'm0.png'}' alone" in report.failures[0]
 
 
 def test_what_was_changed_with_datasets_comes_back_and_the_rest_stays(

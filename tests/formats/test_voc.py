@@ -311,6 +311,24 @@ def test_a_listed_photo_without_mask_shows_nobody_where_there_is_a_label_map(tmp
     assert {sample.split for sample in Dataset(tmp_path / "back")} == {"train"}
 
 
+def test_a_photo_that_shows_nobody_is_stored_as_the_others_are_where_void_is_kept(tmp_path: Path) -> None:
+    write_voc(tmp_path / "in", {"a": encode_palette_png(indices((15, LEFT), (255, DOT)))})
+    write_file(tmp_path / "in" / "labelmap.txt", b"background:0,0,0::\nperson:192,128,128::\n")
+    write_file(tmp_path / "in" / "JPEGImages" / "bare.jpg", photo_bytes())
+    write_file(tmp_path / "in/ImageSets/Segmentation/train.txt", b"a\nbare\n")
+    import_dataset("voc", tmp_path / "in", out=tmp_path / "back", void=255)
+    stored = {name: pillow(tmp_path / "back" / "masks" / f"{name}.png")[1] for name in ("a", "bare")}
+    np.testing.assert_array_equal(stored["a"], np.where(DOT, 255, np.where(LEFT, 1, 0)))
+    np.testing.assert_array_equal(stored["bare"], np.zeros(SHAPE))
+
+
+def test_an_empty_folder_of_photos_is_none(tmp_path: Path) -> None:
+    export_dataset(write_set(tmp_path / "data", SAMPLES), "voc", out=tmp_path / "out", photos=False)
+    (tmp_path / "out" / "JPEGImages").mkdir()  # as datumaro leaves it without --save-media
+    report = import_dataset("voc", tmp_path / "out", out=tmp_path / "back")
+    assert (report.done, report.failed) == (4, 0)
+
+
 def test_a_listed_name_with_nothing_behind_it_is_told(tmp_path: Path) -> None:
     write_voc(tmp_path / "in", {"a": encode_palette_png(indices((15, LEFT)))}, {"c": encode_palette_png(indices())})
     write_file(tmp_path / "in" / "labelmap.txt", b"background:0,0,0::\nperson:192,128,128::\n")

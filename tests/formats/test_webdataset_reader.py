@@ -27,7 +27,9 @@ for sample in wds.WebDataset(shards, shardshuffle=False):
     assert not set(sample) - {"__key__", "__url__", "__local_path__", photo, "mask.png", "json"}, set(sample)
     raw[facts["key"]] = [sha(sample[photo]), sha(sample["mask.png"])]
 decoded = {}
-for sample in wds.WebDataset(shards, shardshuffle=False).decode("rgb8", only=["jpg", "png"]).decode("l8"):
+grey = wds.imagehandler("l8")
+masks = wds.handle_extension("mask.png", lambda data: grey(".png", data))
+for sample in wds.WebDataset(shards, shardshuffle=False).decode(masks, wds.imagehandler("rgb8", ["jpg", "png"])):
     photo = sample.get("jpg", sample.get("png"))
     decoded[sample["json"]["key"]] = [sha(photo.tobytes()), sha(sample["mask.png"].tobytes()), list(photo.shape)]
 print(json.dumps({"raw": raw, "decoded": decoded}))
