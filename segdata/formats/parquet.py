@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 _SUFFIXES = (".parquet",)
 _FOLDER = "data"
-_FILE_NAMES = re.compile(r"\w+-\d{5,}-of-\d{5,}\.parquet")
+_FILE_NAMES = re.compile(r"(\w+-)(\d{5,})(-of-\d{5,}\.parquet)")
 _SPLIT_NAMES = {"val": "validation"}
 _WITHOUT_SPLITS = "train"
 
@@ -100,7 +100,7 @@ def assemble(export: Export) -> None:
     flat = [name for name in schema.names if name not in {_IMAGE, _MASK}]
     written = []
     for shard in shards_of(export, _SPLIT_NAMES, _WITHOUT_SPLITS):
-        path = folder / f"{shard.split}-{shard.number:05d}-of-{shard.count:05d}.parquet"
+        path = folder / f"{shard.split}-{shard.number:05d}-of-{shard.of:05d}.parquet"
         with (
             put_in_place(path) as part,
             part.open("wb") as file,

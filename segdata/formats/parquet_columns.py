@@ -104,7 +104,7 @@ def _only(names: list[str]) -> str | None:
     return names[0] if len(names) == 1 else None
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def _is_text(kind: Any) -> bool:
     import pyarrow as pa  # noqa: PLC0415
 
     if pa.types.is_dictionary(kind):
@@ -112,25 +112,25 @@ def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
-def _is_whole(kind: pa.DataType) -> bool:
+def _is_whole(kind: Any) -> bool:
     import pyarrow as pa  # noqa: PLC0415
 
     return pa.types.is_integer(kind)
 
 
-def _is_plain(kind: pa.DataType) -> bool:
+def _is_plain(kind: Any) -> bool:
     import pyarrow as pa  # noqa: PLC0415
 
     return _is_text(kind) or _is_whole(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
 
 
-def _is_bytes(kind: pa.DataType) -> bool:
+def _is_bytes(kind: Any) -> bool:
     import pyarrow as pa  # noqa: PLC0415
 
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
 
 
-def _is_image(kind: pa.DataType) -> bool:
+def _is_image(kind: Any) -> bool:
     import pyarrow as pa  # noqa: PLC0415
 
     if pa.types.is_struct(kind):
@@ -139,20 +139,20 @@ def _is_image(kind: pa.DataType) -> bool:
     return _is_bytes(kind)
 
 
-def _has_path(kind: pa.DataType) -> bool:
+def _has_path(kind: Any) -> bool:
     import pyarrow as pa  # noqa: PLC0415
 
     place = kind.get_field_index("path") if pa.types.is_struct(kind) else -1
     return place >= 0 and _is_text(kind.field(place).type)
 
 
-def _is_list(kind: pa.DataType) -> bool:
+def _is_list(kind: Any) -> bool:
     import pyarrow as pa  # noqa: PLC0415
 
     return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
 
-def _is_bitmap(kind: pa.DataType) -> bool:
+def _is_bitmap(kind: Any) -> bool:
     import pyarrow as pa  # noqa: PLC0415
 
     if not _is_list(kind) or not _is_list(kind.value_type):
@@ -160,7 +160,7 @@ def _is_bitmap(kind: pa.DataType) -> bool:
     return _is_whole(kind.value_type.value_type) or pa.types.is_boolean(kind.value_type.value_type)
 
 
-def image_in(value: pa.Scalar, place: str) -> tuple[bytes | None, str | None]:
+def image_in(value: Any, place: str) -> tuple[bytes | None, str | None]:
     """Give the bytes and the path in a value of a column of images, each None where there is none.
 
     Raises `SampleError` (``huge-file``) that begins with `place`.
@@ -172,7 +172,7 @@ def image_in(value: pa.Scalar, place: str) -> tuple[bytes | None, str | None]:
     return content or None, path if isinstance(path, str) and path else None
 
 
-def mask_in(value: pa.Scalar, place: str) -> bytes:
+def mask_in(value: Any, place: str) -> bytes:
     """Give the file in a value of the column of masks; a list of rows becomes a PNG of the same numbers.
 
     Raises `SampleError` (``no-mask``, ``huge-file``, ``bad-mask``) that begins with `place`.

@@ -8,7 +8,7 @@ from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -45,11 +45,11 @@ _SIGNATURES = (
 
 
 class Shard(NamedTuple):
-    """A file to write: the `number`-th of the `count` files of `split`, and the records in it."""
+    """A file to write: which `number`, from 0, it has, how many (`of`) there are of its `split`, and its records."""
 
     split: str
     number: int
-    count: int
+    of: int
     records: Iterator[dict[str, Any]]
 
 
@@ -122,11 +122,22 @@ def put_in_place(path: Path) -> Iterator[Path]:
 
 
 def remove_others(folder: Path, names: re.Pattern[str], written: Collection[str]) -> None:
-    """Remove files of an earlier export: those whose names match and that were not written now."""
+    """Remove the files of an earlier export that were not written now, and what killed runs left of any.
+
+    `names` has three groups: the number is the second. Files are of an export if their numbers run from 0 without a
+    gap; the last is removed first, so that it stays so.
+    """
+    numbered: dict[tuple[str, str], dict[int, Path]] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        name = path.name.removeprefix(".").removesuffix(".part") if path.name.startswith(".") else path.name
-        if names.fullmatch(name) and (name != path.name or name not in written) and path.is_file():
+        if path.name.startswith(".") and names.fullmatch(path.name[1:].removesuffix(".part")):
             path.unlink()
+        elif (found := names.fullmatch(path.name)) is not None and path.is_file():
+            numbered.setdefault((found[1], found[3]), {})[int(found[2])] = path
+    for files in numbered.values():
+        length = next(number for number in count() if number not in files)
+        for number in reversed(range(length)):
+            if files[number].name not in written:
+                files[number].unlink()
 
 
 def files_of(path: Path, suffixes: tuple[str, ...]) -> list[Path]:

@@ -63,7 +63,7 @@ from segdata.pixels import IMAGE_SUFFIXES, decode_mask
 from segdata.sample import Outcome, encode, path_of
 
 _SUFFIXES = (".tar", ".tar.gz", ".tgz")
-_SHARD_NAMES = re.compile(r"\w+-\d{6,}\.tar")
+_SHARD_NAMES = re.compile(r"(\w+-)(\d{6,})(\.tar)")
 
 _RESERVED = re.compile(r"[%.\x00-\x1f\x7f]|^__")
 _NAME = re.compile(r"((?:.*/)?[^./]+)\.([^/]+)", re.DOTALL)

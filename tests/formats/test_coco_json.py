@@ -287,7 +287,7 @@ def test_what_is_wrong_with_a_photo_is_said_in_one_sentence_that_names_it(
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"images": []}', b"Dear all", b'{"images": [{"id": 1'])
 def test_what_is_no_coco_file_is_refused_in_a_sentence(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "coco.json").write_bytes(content)
-    with pytest.raises(InputError, match="coco.json"):
+    with pytest.raises(InputError, match=r"coco\.json"):
         open_coco(tmp_path / "coco.json", ReadOptions())
 
 

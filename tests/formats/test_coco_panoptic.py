@@ -1,6 +1,7 @@
 """COCO panoptic files go out and come back: the mask of all persons bit for bit, each one's where nobody overlaps."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,9 @@ def panoptic(folder: Path, png: bytes | None, segments: list[Any], **more: Any) 
             (folder / "in" / name).write_bytes(content)
     image = {"id": 7, "file_name": "a.jpg", "width": WIDTH, "height": HEIGHT}
     annotation = {"image_id": 7, "file_name": "a.png", "segments_info": segments, **more}
-    content = {"images": [image], "annotations": [annotation], "categories": CATEGORIES}
+    records = {"images": [image], "annotations": [annotation], "categories": CATEGORIES}
     path = folder / "in" / "annotations" / "panoptic_val2017.json"
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(records))
     return folder / "in"
 
 
@@ -95,11 +96,11 @@ def test_real_photos_come_back_with_masks_persons_ids_and_facts(shared_data: Pat
             before.licence,
             before.source,
         )
-        found = {person.id: person for person in after.persons}
-        for person in before.persons:
-            if person.id in found and person.area == found[person.id].area:
-                assert found[person.id].rle == person.rle
-                assert found[person.id].crowd == person.crowd
+        found = {each.id: each for each in after.persons}
+        for each in before.persons:
+            if each.id in found and each.area == found[each.id].area:
+                assert found[each.id].rle == each.rle
+                assert found[each.id].crowd == each.crowd
                 whole += 1
     assert whole > 60
 
@@ -114,8 +115,12 @@ def test_odd_persons_come_back_with_ids_that_no_colour_holds(tmp_path: Path) -> 
         assert [(each[0], each[1], each[3], each[4]) for each in persons] == [
             (each[0], each[1], each[3], each[4]) for each in before
         ]
-    assert [each["annotation_id"] for record in written(tmp_path / "out")["annotations"]
-            for each in record["segments_info"] if "annotation_id" in each] == [900100425226]
+    assert [
+        each["annotation_id"]
+        for record in written(tmp_path / "out")["annotations"]
+        for each in record["segments_info"]
+        if "annotation_id" in each
+    ] == [900100425226]
 
 
 def test_a_pixel_of_several_goes_to_the_smallest_and_to_a_crowd_last(tmp_path: Path) -> None:
@@ -159,7 +164,13 @@ def test_coco_s_own_layout_is_read_and_categories_are_chosen_by_name(tmp_path: P
     (sample,) = Dataset(tmp_path / "out")
     assert sample.file_name == "images/a.jpg"
     (found,) = sample.persons
-    assert (found.id, found.category, found.category_id, found.box, found.score) == (300, "person", 1, (1, 2, 3, 4), 0.5)
+    assert (found.id, found.category, found.category_id, found.box, found.score) == (
+        300,
+        "person",
+        1,
+        (1, 2, 3, 4),
+        0.5,
+    )
     np.testing.assert_array_equal(masks_in(tmp_path / "out")["a"] != 0, someone)
     imported(root, tmp_path / "void", void=0)
     np.testing.assert_array_equal(masks_in(tmp_path / "void", 255)["a"] == 255, block(0, 12, 15, 16))
@@ -200,8 +211,7 @@ def test_what_is_wrong_with_a_photo_is_said_in_one_sentence(
 ) -> None:
     report = imported(panoptic(tmp_path, colours(ids), segments, **more), tmp_path / "out")
     assert (report.done, report.failed) == (0, 1)
-    with pytest.raises(AssertionError, match=said):
-        raise AssertionError(report.failures[0])
+    assert re.search(said, report.failures[0])
     assert "\n" not in report.failures[0]
 
 
@@ -209,7 +219,8 @@ def test_a_photo_needs_one_annotation(tmp_path: Path) -> None:
     root = panoptic(tmp_path, colours(drawn()), [])
     path = root / "annotations" / "panoptic_val2017.json"
     content = json.loads(path.read_text())
-    for annotations in ([], content["annotations"] * 2):
+    both: list[Any] = content["annotations"] * 2
+    for annotations in ([], both):
         path.write_text(json.dumps({**content, "annotations": annotations}))
         report = imported(path, tmp_path / f"out {len(annotations)}")
         assert f"has {len(annotations)} annotations and needs one" in report.failures[0]

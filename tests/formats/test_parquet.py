@@ -526,8 +526,7 @@ def test_a_damaged_row_group_costs_its_own_rows_alone(tmp_path: Path) -> None:
     path.parent.mkdir()
     masks = [encode_png(np.random.default_rng(number).integers(0, 2, (12, 16)) > 0) for number in range(9)]
     content = table(mask=masks, key=[str(number) for number in range(9)])
-    plain = {"use_dictionary": False, "write_statistics": False}
-    pq.write_table(content, path, row_group_size=3, compression="gzip", **plain)
+    pq.write_table(content, path, row_group_size=3, compression="gzip", use_dictionary=False, write_statistics=False)
     found = pq.ParquetFile(path).metadata.row_group(1).column(0)
     whole = bytearray(path.read_bytes())
     start = found.data_page_offset + 40

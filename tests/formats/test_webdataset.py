@@ -225,12 +225,20 @@ def test_an_export_with_fewer_shards_removes_those_of_the_one_before_and_nothing
     export_dataset(data, "webdataset", out=tmp_path / "out", per_shard=1)
     names = [*(f"data-{number:06d}.tar" for number in range(2)), *(f"train-{number:06d}.tar" for number in range(4))]
     assert sorted(tree(tmp_path / "out")) == names
-    for own in ("README.md", "notes.tar", "train-1.tar"):
+    for own in ("README.md", "notes.tar", "train-1.tar", "photos-202611.tar"):
         (tmp_path / "out" / own).write_bytes(b"mine")
     (tmp_path / "out" / ".train-000007.tar.part").write_bytes(b"left by a run that was killed")
     export_dataset(data, "webdataset", out=tmp_path / "out", per_shard=3)
     found = sorted(tree(tmp_path / "out"))
-    assert found == ["README.md", "data-000000.tar", "notes.tar", "train-000000.tar", "train-000001.tar", "train-1.tar"]
+    assert found == [
+        "README.md",
+        "data-000000.tar",
+        "notes.tar",
+        "photos-202611.tar",
+        "train-000000.tar",
+        "train-000001.tar",
+        "train-1.tar",
+    ]
 
 
 def test_a_shard_that_stays_the_same_is_left_alone(tmp_path: Path) -> None:
