@@ -5,12 +5,12 @@ Specification: https://cocodataset.org/#format-data and, for scores, https://coc
     annotations/instances_default.json
     images/KEY.jpg    the photos, under the suffix that they have
 
-The folder and the names are those of COCO itself, and of CVAT and datumaro for a set without a split, which take no
-other. Masks are written as compressed run lengths, bit for bit, or as polygons. COCO's polygons are united, so that
-none can be a hole: a person with a hole stays run lengths, and so does a crowd, always. Ids of photos, annotations and
-categories are kept; categories are numbered anew, person first, where some person has no number or one number has two
-names. Members that COCO does not define: `split`, and `source` and `model` where photos differ in them, in the records
-of photos; `score` and `face_box` in annotations; `model` in `info`. Tools pass over them. Other columns stay behind.
+The folder and the names follow COCO's own; datumaro finds no file elsewhere. Masks are written as compressed run
+lengths, bit for bit, or as polygons. COCO's polygons are united, so that none can be a hole: a person with a hole
+stays run lengths, and so does a crowd, always. Ids of photos, annotations and categories are kept; categories are
+numbered anew, person first, where some person has no number or one number has two names. Members that COCO does not
+define: `split`, and `source` and `model` where photos differ in them, in the records of photos; `score` and `face_box`
+in annotations; `model` in `info`. Tools pass over them. Other columns stay behind.
 
 Reading takes polygons, run lengths and compressed run lengths, from files of any size. Photos are looked for in
 images/ beside the file, in folders of the name of the split as COCO has them (annotations/instances_val2017.json,

@@ -17,7 +17,7 @@ one, and `annotation_id` beside it is the person's. Further members are those of
 looks for the PNGs in the folder with the JSON file's name, as COCO has them (annotations/panoptic_val2017.json,
 annotations/panoptic_val2017/), and takes segments of the categories that are asked for.
 
-panopticapi is not used: it is not packaged, holds all records in memory and does not check what it reads.
+panopticapi is not used: the colours are a line of NumPy, and records are streamed here.
 """
 
 from __future__ import annotations

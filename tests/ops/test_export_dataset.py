@@ -35,7 +35,7 @@ def outcomes(folder: Path) -> list[Outcome]:
 
 
 def coco(folder: Path) -> dict[str, list[dict[str, object]]]:
-    found: dict[str, list[dict[str, object]]] = msgspec.json.decode((folder / "instances.json").read_bytes())
+    found: dict[str, list[dict[str, object]]] = msgspec.json.decode((folder / "annotations" / "instances_default.json").read_bytes())
     return found
 
 
@@ -100,7 +100,7 @@ def test_ids_that_two_share_are_given_anew(data: Path, tmp_path: Path) -> None:
 
 def test_photos_stay_where_they_are_as_asked(data: Path, tmp_path: Path) -> None:
     export_dataset(data, "coco", out=tmp_path / "out", photos=False)
-    assert [name for name in tree(tmp_path / "out") if not name.startswith(RECORDS)] == ["instances.json"]
+    assert [name for name in tree(tmp_path / "out") if not name.startswith(RECORDS)] == ["annotations/instances_default.json"]
     assert all(str(each["file_name"]).endswith(".jpg") for each in coco(tmp_path / "out")["images"])
 
 

@@ -574,3 +574,15 @@ def test_the_rle_of_a_row_says_what_its_mask_shows(tmp_path: Path) -> None:
     np.testing.assert_array_equal(stored(tmp_path) > 0, union)
     runs = np.repeat([0, 1, 0, 1, 0], [10, 5, 5, 5, 71]).astype(np.bool_)
     np.testing.assert_array_equal(union, drawn([[SQUARE]]) | runs.reshape(WIDTH, HEIGHT).T)
+
+
+def test_the_file_s_numbers_and_scores_are_in_the_row(tmp_path: Path) -> None:
+    annotations = [person(1, category_id=18, score=0.5), person(2, category_id=1), person(3, score=float("nan"))]
+    merged(tmp_path, [image(7)], [{**each, "image_id": 7} for each in annotations], categories=("person", "dog"))
+    sample = rows(tmp_path)["7"]
+    assert sample.image_id == 7
+    assert [(each.category, each.category_id, each.score) for each in sample.persons] == [
+        ("dog", 18, 0.5),
+        ("person", 1, None),
+        ("person", 1, None),
+    ]
