@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 import hashlib
 from array import array
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ import msgspec
 import numpy as np
 
 from segdata.errors import InputError, SampleError
-from segdata.files import part_of, storage_error
+from segdata.files import put_in_place
 from segdata.pixels import IMAGE_SUFFIXES
 from segdata.sample import Sample, encode, key_of
 
@@ -100,17 +99,8 @@ def write_lines(path: Path, lines: Iterator[bytes]) -> None:
 
     Raises `StorageError` when the place takes no more.
     """
-    part = part_of(path)
-    try:
-        with part.open("wb") as file:
-            file.writelines(line + b"\n" for line in lines)
-        if not path.exists() or not filecmp.cmp(part, path, shallow=False):
-            part.replace(path)
-    except OSError as error:
-        raise storage_error(path, error) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+    with put_in_place(path) as part, part.open("wb") as file:
+        file.writelines(line + b"\n" for line in lines)
 
 
 class RowIndex:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import filecmp
 import hashlib
 import os
 from collections.abc import Iterator
@@ -73,6 +74,25 @@ def storage_error(path: Path, error: OSError) -> StorageError | SampleError:
     if error.errno in _FATAL:
         return StorageError(what, "make room or choose another folder, and run the same command again to go on")
     return SampleError("cannot-write", what)
+
+
+@contextmanager
+def put_in_place(path: Path) -> Iterator[Path]:
+    """Give the name to write a file under, which then takes the place of `path`; one that holds the same is left alone.
+
+    Makes the folders of `path`. Raises `StorageError` when the place takes no more.
+    """
+    part = part_of(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        if not path.exists() or not filecmp.cmp(part, path, shallow=False):
+            part.replace(path)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 @contextmanager

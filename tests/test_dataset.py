@@ -106,7 +106,7 @@ def test_lines_that_end_in_an_error_leave_what_was_there(tmp_path):
 
 
 def test_lines_for_a_device_that_is_full_are_refused_in_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr("segdata.dataset.part_of", lambda path: tmp_path / "link")
+    monkeypatch.setattr("segdata.files.part_of", lambda path: tmp_path / "link")
     (tmp_path / "link").symlink_to("/dev/full")
     with pytest.raises(StorageError, match=r"file cannot be written \(No space left on device\): make room"):
         write_lines(tmp_path / "file", iter([b"line"]))

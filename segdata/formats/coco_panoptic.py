@@ -47,7 +47,8 @@ from segdata.formats.coco_json import (
     photo_files,
     write_coco,
 )
-from segdata.masks import mask_to_rle, rle_area, rle_box, rle_to_mask
+from segdata.formats.drawing import draw_numbers
+from segdata.masks import mask_to_rle, rle_area, rle_box
 from segdata.pixels import decode_image, encode_photo
 from segdata.sample import Person, path_of
 
@@ -162,7 +163,7 @@ def open_panoptic(path: Path, options: ReadOptions) -> CocoSource:
 def encode_panoptic(sample: Outgoing, _: WriteOptions) -> Encoded:
     """Draw the persons as one PNG and give its segments; categories and licences get their numbers at the end."""
     ids = _segment_ids([person.id for person in sample.persons])
-    labels = _draw(sample.persons, ids, sample.mask.shape)
+    labels = draw_numbers(sample.persons, ids, sample.mask.shape)
     file_name = f"{sample.key}.png"
     segments: list[Row] = []
     overlapping = False
@@ -196,19 +197,6 @@ def _segment_ids(ids: list[int | None]) -> list[int]:
     kept = [number if number is not None and 1 <= number <= _LARGEST else None for number in ids]
     free = (number for number in count(1) if number not in kept)
     return [next(free) if number is None else number for number in kept]
-
-
-def _draw(persons: list[Person], ids: list[int], shape: tuple[int, ...]) -> Labels:
-    """Draw crowds first, then the largest first, and of persons of one size the last first."""
-    labels = np.zeros(shape, np.int32)
-    drawn = [
-        (not person.crowd, -rle_area(person.rle), -place, person.rle)
-        for place, person in enumerate(persons)
-        if person.rle is not None
-    ]
-    for _, _, place, rle in sorted(drawn, key=lambda each: each[:3]):
-        labels[rle_to_mask(rle)] = ids[-place]
-    return labels
 
 
 def assemble_panoptic(export: Export) -> None:

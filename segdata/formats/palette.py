@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segdata.errors import SampleError
-from segdata.masks import Mask, rle_area, rle_to_mask
+from segdata.formats.drawing import draw_numbers
+from segdata.masks import Mask
 from segdata.sample import Person
 
 VOID = 255
@@ -154,22 +155,14 @@ def draw_persons(
 ) -> Indices:
     """Draw persons as their indices, uint8 (H, W): 0 where nobody is, 255 where `void` says so.
 
-    A pixel of several goes to the smallest of them, of those of one size to the first; crowds lie beneath all others.
-    So the fewest pixels of each are lost, and a person in front of another stays whole more often than not.
+    A pixel of several goes to one of them as in `draw_numbers`.
 
     >>> from segdata.sample import Rle
     >>> left, right = Person(rle=Rle((1, 3), "021")), Person(rle=Rle((1, 3), "12"))
     >>> draw_persons([left, right], [1, 2], None, (1, 3)).tolist()
     [[1, 1, 2]]
     """
-    labels = np.zeros(shape, np.uint8)
-    drawn = [
-        (not person.crowd, -rle_area(person.rle), -number, person.rle)
-        for number, person in enumerate(persons)
-        if person.rle is not None
-    ]
-    for _, _, number, rle in sorted(drawn, key=lambda each: each[:3]):
-        labels[rle_to_mask(rle)] = indices[-number]
+    labels = draw_numbers(persons, indices, shape).astype(np.uint8)
     if void is not None:
         labels[void] = VOID
     return labels

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segdata.dataset import Row
 from segdata.errors import InputError, SampleError
-from segdata.files import read_file
+from segdata.files import put_in_place, read_file
 from segdata.formats.base import Encoded, Export, Format, Incoming, Outgoing, ReadOptions, WriteOptions
 from segdata.formats.facts import LARGEST_FILE, decode_facts, encode_facts, incoming
 from segdata.formats.parquet_columns import KEY, METADATA, Layout, image_in, layout_of, mask_in, with_columns
@@ -41,7 +41,6 @@ from segdata.formats.shards import (
     Keys,
     failed,
     files_of,
-    put_in_place,
     recognised,
     remove_others,
     repeated,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import filecmp
 import re
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import count, islice
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -16,7 +15,6 @@ import numpy as np
 
 from segdata.dataset import hash_key
 from segdata.errors import InputError
-from segdata.files import part_of, storage_error
 from segdata.formats.base import Export
 from segdata.pixels import IMAGE_SUFFIXES
 from segdata.sample import Outcome
@@ -100,25 +98,6 @@ def suffix_of(name: str | None, data: bytes) -> str:
     if suffix.lower() in IMAGE_SUFFIXES:
         return suffix
     return next((suffix for signature, suffix in _SIGNATURES if data.startswith(signature)), ".jpg")
-
-
-@contextmanager
-def put_in_place(path: Path) -> Iterator[Path]:
-    """Give the name to write a file under, which then takes the place of `path`; one that holds the same is left alone.
-
-    Raises `StorageError` when the place takes no more.
-    """
-    part = part_of(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        if not path.exists() or not filecmp.cmp(part, path, shallow=False):
-            part.replace(path)
-    except OSError as error:
-        raise storage_error(path, error) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def remove_others(folder: Path, names: re.Pattern[str], written: Collection[str]) -> None:

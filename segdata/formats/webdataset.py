@@ -33,6 +33,7 @@ import msgspec
 
 from segdata.dataset import Row
 from segdata.errors import InputError, SampleError
+from segdata.files import put_in_place
 from segdata.formats.base import Encoded, Export, Format, Incoming, Outgoing, ReadOptions, WriteOptions
 from segdata.formats.facts import LARGEST_FILE, decode_facts, encode_facts, incoming
 from segdata.formats.shards import (
@@ -41,7 +42,6 @@ from segdata.formats.shards import (
     Shard,
     failed,
     files_of,
-    put_in_place,
     recognised,
     remove_others,
     repeated,
