@@ -149,7 +149,8 @@ class Format(NamedTuple):
     never raises. `open` raises `InputError` for what is not of the format. `encode` is picklable and runs in any
     process; raises `SampleError`. `assemble` writes the files that hold several samples, each in one step; it runs
     once at the end. `kept` names what comes back: ``persons`` each one's mask bit for bit, ``mask`` the semantic mask
-    alone, ``outlines`` masks within the tolerance. `about`, `reads`, `writes` and `loses` are for people.
+    alone, ``outlines`` masks within the tolerance. `takes` names the `WriteOptions` that it heeds, beside `label`.
+    `about`, `reads`, `writes` and `loses` are for people.
     """
 
     name: str
@@ -162,3 +163,4 @@ class Format(NamedTuple):
     open: Callable[[Path, ReadOptions], Source]
     encode: Callable[[Outgoing, WriteOptions], Encoded]
     assemble: Callable[[Export], None] | None = None
+    takes: tuple[str, ...] = ()

@@ -61,7 +61,7 @@ _SKELETON = (
 
 HOLES = "with persons kept as run lengths, for a polygon has no hole"
 OTHER_LABELS = "with other labels left out"
-NO_PHOTOS = "without a photo"
+VOID = "with void pixels, kept where crowd regions are"
 
 
 class _ImageFacts(msgspec.Struct, gc=False):
@@ -113,7 +113,7 @@ class Opened(msgspec.Struct, frozen=True):
             photo_name=None if photo is None else name,
             persons=persons,
             columns=columns,
-            note=OTHER_LABELS if others else NO_PHOTOS if photo is None else "",
+            note=OTHER_LABELS if others else "",
         )
 
     def _columns(self, image: CocoImage, record: bytes) -> Row:
@@ -201,7 +201,8 @@ def encode_coco(sample: Outgoing, options: WriteOptions) -> Encoded:
             noted |= holes
         annotations.append(_annotation(person, person.rle, segmentation, sample.image_id))
     record = {"image": image_record(sample), "annotations": annotations}
-    return Encoded(photo_files(sample), record, HOLES if noted else "")
+    note = VOID if sample.void is not None and sample.void.any() else HOLES if noted else ""
+    return Encoded(photo_files(sample), record, note)
 
 
 def photo_files(sample: Outgoing) -> list[tuple[str, bytes]]:
@@ -386,10 +387,11 @@ FORMAT = Format(
     about="COCO instances: one JSON file, with the photos beside it",
     reads="a .json file, or the folder that it lies in; polygons and run lengths",
     writes="annotations/instances_default.json and images/; run lengths, or polygons for persons without a hole",
-    loses="nothing of the masks; columns that COCO has no place for",
+    loses="columns that COCO has no place for; void pixels but in crowds, as merge-coco --crowd ignore reads them back",
     kept="persons",
     recognise=partial(recognise_json, kind=INSTANCES),
     open=open_coco,
     encode=encode_coco,
     assemble=assemble_coco,
+    takes=("shapes", "tolerance"),
 )

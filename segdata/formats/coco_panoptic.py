@@ -47,7 +47,7 @@ from segdata.formats.coco_json import (
     photo_files,
     write_coco,
 )
-from segdata.formats.drawing import draw_numbers
+from segdata.formats.drawing import VOID_LOST, draw_numbers
 from segdata.masks import mask_to_rle, rle_area, rle_box
 from segdata.pixels import decode_image, encode_photo
 from segdata.sample import Person, path_of
@@ -164,6 +164,8 @@ def encode_panoptic(sample: Outgoing, _: WriteOptions) -> Encoded:
     """Draw the persons as one PNG and give its segments; categories and licences get their numbers at the end."""
     ids = _segment_ids([person.id for person in sample.persons])
     labels = draw_numbers(sample.persons, ids, sample.mask.shape)
+    if sample.void is not None:
+        labels[sample.void] = 0
     file_name = f"{sample.key}.png"
     segments: list[Row] = []
     overlapping = False
@@ -189,7 +191,8 @@ def encode_panoptic(sample: Outgoing, _: WriteOptions) -> Encoded:
     colours = np.stack((labels, labels >> 8, labels >> 16), axis=2).astype(np.uint8)
     record = {"image": image_record(sample), "file_name": file_name, "annotations": segments}
     files = [*photo_files(sample), (f"{_FOLDER}/{file_name}", encode_photo(colours, ".png"))]
-    return Encoded(files, record, _OVERLAPS if overlapping else "")
+    note = VOID_LOST if sample.void is not None and sample.void.any() else _OVERLAPS if overlapping else ""
+    return Encoded(files, record, note)
 
 
 def _segment_ids(ids: list[int | None]) -> list[int]:

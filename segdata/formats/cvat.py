@@ -470,8 +470,6 @@ def _parse(place: _Place, categories: tuple[str, ...], has_void: bool, _key: str
     if repeated:
         notes["with ids given twice, which the first person keeps"] = None
     photo = place.photo(name, image.subset)
-    if photo is None:
-        notes["without a photo"] = None
     columns: dict[str, Any] = {}
     if image.subset.lower() in _SPLITS:
         columns["split"] = _SPLITS[image.subset.lower()]
@@ -601,4 +599,5 @@ FORMAT = Format(
     open=CvatSource,
     encode=encode,
     assemble=assemble,
+    takes=("shapes", "tolerance"),
 )

@@ -139,7 +139,9 @@ class _Parse(msgspec.Struct, frozen=True):
     void: int | None
 
     def __call__(self, key: str, payload: _Payload) -> Incoming:
-        photo_file = None if self.photos is None else find_photo(self.photos, payload.frame)
+        photo_file = None
+        if self.photos is not None:
+            photo_file = find_photo(self.photos, payload.frame) or find_photo(self.photos, key)
         if photo_file is None and self.photos is not None:
             raise SampleError("no-photo", f"{payload.mask} has no photo in {self.photos}", "add it or remove the mask")
         indices = decode_labels(read_file(payload.mask), payload.mask)

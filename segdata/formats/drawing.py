@@ -10,6 +10,9 @@ import numpy.typing as npt
 from segdata.masks import rle_area, rle_to_mask
 from segdata.sample import Person
 
+VOID_LOST = "with void pixels written as background"
+"""What an export says of a sample whose void pixels its format cannot hold."""
+
 
 def draw_numbers(persons: Sequence[Person], numbers: Sequence[int], shape: tuple[int, ...]) -> npt.NDArray[np.int32]:
     """Draw persons as their numbers, int32 (H, W): 0 where nobody is.

@@ -630,4 +630,5 @@ FORMAT = Format(
     open=Tasks,
     encode=encode,
     assemble=assemble,
+    takes=("photo_url",),
 )

@@ -266,8 +266,6 @@ def _parse(root: str, options: ReadOptions, key: str, name: str) -> Incoming:
     persons, repeated = join_parts(parts)
     if repeated:
         notes["with ids given twice, which the first person keeps"] = None
-    if photo is None:
-        notes["without a photo"] = None
     return Incoming(
         width,
         height,
@@ -436,4 +434,5 @@ FORMAT = Format(
     recognise=recognise,
     open=LabelmeSource,
     encode=encode,
+    takes=("shapes", "tolerance"),
 )

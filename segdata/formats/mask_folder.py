@@ -269,4 +269,5 @@ FORMAT = Format(
     recognise=recognise,
     open=MaskFolder,
     encode=encode,
+    takes=("values",),
 )

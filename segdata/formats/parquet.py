@@ -389,4 +389,5 @@ FORMAT = Format(
     open=Tables,
     encode=encode_sample,
     assemble=assemble,
+    takes=("per_shard",),
 )

@@ -278,3 +278,14 @@ def _nearest(some: Points, others: Points) -> tuple[int, int]:
         if squares[place] < best[0]:
             best = (float(squares[place]), number, place)
     return best[1:]
+
+
+def lost_pixels(rle: Rle, tolerance: float) -> int:
+    """Count the pixels in which a mask differs from its outlines, drawn again.
+
+    >>> lost_pixels(Rle((2, 2), "121"), 0.5)
+    0
+    """
+    mask = rle_to_mask(rle)
+    again = rle_to_mask(outlines_to_rle(trace(mask, tolerance), *rle.size))
+    return int(np.count_nonzero(mask ^ again))

@@ -354,4 +354,5 @@ FORMAT = Format(
     open=Shards,
     encode=encode_sample,
     assemble=assemble,
+    takes=("per_shard",),
 )

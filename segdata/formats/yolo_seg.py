@@ -37,6 +37,7 @@ from segdata.dataset import Row, hash_key
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
 from segdata.formats.base import Encoded, Export, Format, Incoming, Outgoing, ReadOptions, WriteOptions
+from segdata.formats.drawing import VOID_LOST
 from segdata.formats.folders import below, list_folder, split_to_list
 from segdata.formats.polygons import join, keyhole, trace
 from segdata.masks import polygons_to_rle, rle_to_mask
@@ -370,7 +371,10 @@ def encode_yolo(sample: Outgoing, options: WriteOptions) -> Encoded:
     photo = f"{_IMAGES}/{split}/{sample.photo_name or sample.key + '.jpg'}"
     lines = []
     for person in sample.persons:
-        outlines = [] if person.rle is None else trace(rle_to_mask(person.rle), options.tolerance)
+        if person.rle is None:
+            continue
+        mask = rle_to_mask(person.rle)
+        outlines = trace(mask if sample.void is None else mask & ~sample.void, options.tolerance)
         if outlines:
             ring = np.array(join([keyhole(outline) for outline in outlines])).reshape(-1, 2)
             shares = (ring / (sample.width, sample.height)).ravel().tolist()
@@ -379,7 +383,8 @@ def encode_yolo(sample: Outgoing, options: WriteOptions) -> Encoded:
     if sample.photo is not None:
         files.insert(0, (photo, sample.photo))
     crowds = any(person.crowd for person in sample.persons)
-    note = _CROWDS if crowds else _EMPTY if len(lines) < len(sample.persons) else ""
+    void = sample.void is not None and bool(sample.void.any())
+    note = VOID_LOST if void else _CROWDS if crowds else _EMPTY if len(lines) < len(sample.persons) else ""
     return Encoded(files, {"split": split}, note)
 
 
@@ -436,10 +441,11 @@ FORMAT = Format(
     about="YOLO segmentation, as Ultralytics trains on: a text file of polygons a photo",
     reads="data.yaml, the folder that it lies in, or a folder of images/ and labels/",
     writes="data.yaml, images/SPLIT/ and labels/SPLIT/; one polygon a person, parts and holes joined",
-    loses="ids, keypoints, crowd marks, and that a sample has no split (it goes to train)",
+    loses="ids, keypoints, crowd marks, scores, void; no split (it is train); others draw a pixel wider, and joins",
     kept="outlines",
     recognise=recognise_yolo,
     open=open_yolo,
     encode=encode_yolo,
     assemble=assemble_yolo,
+    takes=("tolerance",),
 )

@@ -17,6 +17,7 @@ from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import fingerprint, read_file, write_file
 from segdata.formats.base import Encoded, Export, Outgoing, WriteOptions
+from segdata.formats.polygons import lost_pixels
 from segdata.formats.registry import find_format
 from segdata.masks import mask_to_rle, merge_rles, rle_area, rle_box, rle_to_mask
 from segdata.pixels import decode_mask
@@ -70,13 +71,14 @@ def export_dataset(
 
     Returns
     -------
-    The counts of what was done. Samples that fail are rows of .segdata/outcomes.jsonl in `out`.
+    The counts of what was done; with polygons also how many pixels come back otherwise. Samples that fail are rows of
+    .segdata/outcomes.jsonl in `out`.
 
     Raises
     ------
     InputError
-        For a format that there is not, what is no data set, a tolerance or shard that is none, and an `out` that holds
-        something else.
+        For a format that there is not, an option that the format does not know, what is no data set, a tolerance or
+        shard that is none, and an `out` that holds something else.
     StorageError
         If the place takes no more. The same call goes on from there.
     """
@@ -88,15 +90,22 @@ def export_dataset(
         raise InputError(f"a tolerance of {tolerance} pixels is none", "give one from 0 to 100")
     if per_shard < 1:
         raise InputError(f"{per_shard} samples a shard are none", "give 1 or more")
+    options = WriteOptions(shapes, tolerance, values, label, photo_url, per_shard)
+    for name in WriteOptions.__struct_fields__:
+        asked = getattr(options, name) != getattr(WriteOptions(), name)
+        if asked and name not in ("label", *found.takes):
+            knows = ", ".join(found.takes) or "none of these options"
+            raise InputError(f"{format} has no {name.replace('_', '-')} to choose", f"it knows {knows}")
     dataset = Dataset(data)
     place = Path(out)
     if images is not None and not Path(images).is_dir():
         raise InputError(f"{images} is not a folder", "give the folder of the photos")
     ids = _Ids.of(dataset)
-    options = WriteOptions(shapes, tolerance, values, label, photo_url, per_shard, ids.categories)
+    options = msgspec.structs.replace(options, categories=ids.categories)
     folder = None if images is None else str(images)
     step = f"export-{format}"
-    work = ExportSample(step, str(dataset.root), folder, str(out), photos, void, options, found.encode)
+    outlined = "tolerance" in found.takes and (shapes == "polygons" or found.kept == "outlines")
+    work = ExportSample(step, str(dataset.root), folder, str(out), photos, void, options, found.encode, outlined)
     records = place / RECORDS
     report = run_step(
         step,
@@ -111,7 +120,10 @@ def export_dataset(
     if found.assemble is not None:
         read = partial(_read, str(dataset.root), folder)
         found.assemble(Export(place, partial(_records, records), options, read))
-    return report
+    if not outlined:
+        return report
+    pixels, lost = (sum(row[name] for row in Dataset(records).rows()) for name in ("pixels", "lost"))
+    return msgspec.structs.replace(report, notes={**report.notes, f"of {pixels:,} pixels lost by polygons": lost})
 
 
 def _records(records: Path) -> Iterator[tuple[str, Any]]:
@@ -183,9 +195,14 @@ class ExportSample(msgspec.Struct, frozen=True):
     void: int | None
     options: WriteOptions
     encode: Callable[[Outgoing, WriteOptions], Encoded]
+    outlined: bool
 
     def __call__(self, key: str, payload: _Payload, previous: Row | None) -> Result:
         """Write the sample's own files, and give what goes into those of several samples."""
+        if any(part.startswith(".") for part in key.split("/")):
+            raise SampleError(
+                "hidden-name", f"{key} of {self.root} begins with a dot, and tools pass over such files", "rename it"
+            )
         row = payload.row
         name = row.get("mask_file_name")
         if not name:
@@ -207,6 +224,10 @@ class ExportSample(msgspec.Struct, frozen=True):
             "record": encoded.record,
             "note": encoded.note or note,
         }
+        if self.outlined:
+            rles = [person.rle for person in sample.persons if person.rle is not None]
+            columns["pixels"] = sum(map(rle_area, rles))
+            columns["lost"] = sum(lost_pixels(rle, self.options.tolerance) for rle in rles)
         return Result(updated(None, self.step, mark, columns), fresh=True, note=columns["note"])
 
     def _there(self, previous: Row) -> bool:

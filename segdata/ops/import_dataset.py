@@ -13,8 +13,9 @@ import numpy as np
 from segdata.dataset import Row
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
-from segdata.files import fingerprint, write_file
+from segdata.files import fingerprint, read_file, write_file
 from segdata.formats.base import Incoming, ReadOptions
+from segdata.formats.folders import find_photo
 from segdata.formats.registry import find_format, recognise
 from segdata.masks import Mask, mask_to_rle, merge_rles, rle_area, rle_box, rle_to_mask
 from segdata.pixels import PhotoFacts, check_photo, encode_png, encode_rle_png
@@ -73,7 +74,7 @@ def import_dataset(
         raise InputError(f"{path} does not exist", "check the path")
     options = ReadOptions(None if images is None else str(images), tuple(categories), void)
     source = found.open(Path(path), options)
-    work = Import(str(path), str(out), source.parse)
+    work = Import(str(path), str(out), options.images, source.parse)
     return run_step(STEP, Path(out), work, iter(source), engine=engine, progress=progress, total=source.total)
 
 
@@ -82,16 +83,20 @@ class Import(msgspec.Struct, frozen=True):
 
     path: str
     out: str
+    images: str | None
     parse: Callable[[str, Any], Incoming]
 
     def __call__(self, key: str, payload: Any, previous: Row | None) -> Result:
         """Parse, write the mask and the photo, and give the row."""
         found = self.parse(key, payload)
+        if found.photo is None and self.images is not None:
+            found = _with_photo(found, key, self.images)
         persons = [_complete(person) for person in found.persons]
         mask = found.mask if found.mask is not None else _union(persons, found)
         mark = _mark(found, persons, mask)
+        note = ", ".join(filter(None, (found.note, "without a photo" if found.photo is None else "")))
         if unchanged(previous, STEP, mark, Path(self.out), ("file_name", "mask_file_name")) and previous is not None:
-            return Result(previous, fresh=False, note=found.note)
+            return Result(previous, fresh=False, note=note)
         facts = self._facts(key, found)
         mask_name = f"masks/{key}.png"
         write_file(f"{self.out}/{mask_name}", _encode(mask, found.void))
@@ -109,7 +114,7 @@ class Import(msgspec.Struct, frozen=True):
             "persons": persons,
             **found.columns,
         }
-        return Result(updated(previous, STEP, mark, columns), fresh=True, note=found.note)
+        return Result(updated(previous, STEP, mark, columns), fresh=True, note=note)
 
     def _facts(self, key: str, found: Incoming) -> PhotoFacts:
         """Make sure that the photo and its masks have one size."""
@@ -124,6 +129,14 @@ class Import(msgspec.Struct, frozen=True):
                 "give the photos that were annotated",
             )
         return facts
+
+
+def _with_photo(found: Incoming, key: str, images: str) -> Incoming:
+    """Add the photo of a sample, by its key, where the format neither holds nor names it."""
+    path = find_photo(images, key)
+    if path is None:
+        raise SampleError("no-photo", f"{images} holds no photo of {key}", "give the folder of the photos")
+    return found._replace(photo=read_file(path), photo_name=path.removeprefix(f"{images}/"))
 
 
 def _complete(person: Person) -> Person:

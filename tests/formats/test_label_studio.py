@@ -328,7 +328,7 @@ def test_drafts_do_not_count_and_are_told_of(tmp_path: Path) -> None:
     task = task_of(answer(region_of(LEFT)), drafts=[{"id": 1, "result": [region_of(RIGHT)]}])
     report, (sample,), _ = imported(tmp_path, [task])
     np.testing.assert_array_equal(mask_in(tmp_path / "out", sample), LEFT)
-    assert report.notes == {"with drafts that nobody submitted": 1}
+    assert report.notes == {"with drafts that nobody submitted, without a photo": 1}
 
 
 def test_each_region_is_a_person_and_an_id_is_kept_once(tmp_path: Path) -> None:
@@ -355,8 +355,9 @@ def test_other_labels_other_regions_and_open_polygons_are_left_out_and_counted(t
     for sample in samples:
         assert len(sample.persons) == 1
         np.testing.assert_array_equal(mask_in(tmp_path / "out", sample), LEFT)
-    labels, regions = "with other labels", "with regions that are no masks"
-    assert report.notes == {labels: 2, regions: 2, f"{labels}, {regions}": 1}
+    labels, regions, bare = "with other labels", "with regions that are no masks", "without a photo"
+    notes = {f"{labels}, {bare}": 2, f"{regions}, {bare}": 2, f"{labels}, {regions}, {bare}": 1, bare: 1}
+    assert report.notes == notes
 
 
 def test_the_labels_that_are_asked_for_are_persons(tmp_path: Path) -> None:

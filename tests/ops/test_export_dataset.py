@@ -13,6 +13,7 @@ from segdata.engine import Processes
 from segdata.errors import InputError
 from segdata.formats.registry import FORMATS
 from segdata.ops.export_dataset import RECORDS, export_dataset
+from segdata.ops.import_dataset import import_dataset
 from segdata.sample import Outcome
 
 
@@ -35,7 +36,9 @@ def outcomes(folder: Path) -> list[Outcome]:
 
 
 def coco(folder: Path) -> dict[str, list[dict[str, object]]]:
-    found: dict[str, list[dict[str, object]]] = msgspec.json.decode((folder / "annotations" / "instances_default.json").read_bytes())
+    found: dict[str, list[dict[str, object]]] = msgspec.json.decode(
+        (folder / "annotations" / "instances_default.json").read_bytes()
+    )
     return found
 
 
@@ -100,7 +103,9 @@ def test_ids_that_two_share_are_given_anew(data: Path, tmp_path: Path) -> None:
 
 def test_photos_stay_where_they_are_as_asked(data: Path, tmp_path: Path) -> None:
     export_dataset(data, "coco", out=tmp_path / "out", photos=False)
-    assert [name for name in tree(tmp_path / "out") if not name.startswith(RECORDS)] == ["annotations/instances_default.json"]
+    assert [name for name in tree(tmp_path / "out") if not name.startswith(RECORDS)] == [
+        "annotations/instances_default.json"
+    ]
     assert all(str(each["file_name"]).endswith(".jpg") for each in coco(tmp_path / "out")["images"])
 
 
@@ -141,6 +146,39 @@ def test_a_mended_sample_goes_out_in_the_next_run(data: Path, tmp_path: Path) ->
     assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
 
 
+def test_a_name_that_begins_with_a_dot_is_refused_for_tools_pass_over_it(data: Path, tmp_path: Path) -> None:
+    rows = list(Dataset(data).rows())
+    rows[0]["key"] = "shoot/.hidden"
+    Dataset(data).rewrite(iter(rows))
+    report = export_dataset(data, "labelme", out=tmp_path / "out")
+    assert (report.done, report.failed) == (3, 1)
+    assert [(each.key, each.code) for each in outcomes(tmp_path / "out")] == [("shoot/.hidden", "hidden-name")]
+
+
+@pytest.mark.parametrize("name", ["coco", "coco-panoptic", "yolo-seg"])
+def test_void_pixels_that_a_format_cannot_hold_are_counted(name: str, data: Path, tmp_path: Path) -> None:
+    for path in (data / "masks").iterdir():
+        mask = (cv2.imread(str(path), cv2.IMREAD_UNCHANGED) != 0).astype(np.uint8)
+        if path.stem == keys(data)[0]:
+            mask[:9, :9] = 255
+        cv2.imwrite(str(path), mask)
+    report = export_dataset(data, name, out=tmp_path / "out", void=255)
+    assert [count for note, count in report.notes.items() if "with void pixels" in note] == [1]
+    import_dataset(name, tmp_path / "out", out=tmp_path / "back")
+    for path in (data / "masks").iterdir():
+        mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        back = cv2.imread(str(tmp_path / "back" / "masks" / path.name), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal((back != 0)[mask != 255], (mask == 1)[mask != 255])
+
+
+def test_polygons_say_how_many_pixels_they_lose(data: Path, tmp_path: Path) -> None:
+    exact = export_dataset(data, "coco", out=tmp_path / "exact", shapes="polygons")
+    rough = export_dataset(data, "coco", out=tmp_path / "rough", shapes="polygons", tolerance=3)
+    ((_, none),) = [(note, count) for note, count in exact.notes.items() if "lost by polygons" in note]
+    ((_, some),) = [(note, count) for note, count in rough.notes.items() if "lost by polygons" in note]
+    assert (none, some > 100) == (0, True)
+
+
 def test_a_folder_that_holds_something_else_is_refused(data: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("")
@@ -170,6 +208,8 @@ def test_a_path_that_leads_out_of_the_data_set_is_not_read(data: Path, tmp_path:
         ({"shapes": "circles"}, "shapes 'circles' is not known: use one of masks, polygons"),
         ({"values": "2bit"}, "values '2bit' is not known"),
         ({"images": "nowhere"}, "nowhere is not a folder"),
+        ({"format": "voc", "shapes": "polygons"}, "voc has no shapes to choose: it knows none of these options"),
+        ({"values": "1bit"}, "coco has no values to choose: it knows shapes, tolerance"),
     ],
     ids=str,
 )

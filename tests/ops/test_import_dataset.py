@@ -115,6 +115,19 @@ def test_what_cannot_be_imported_at_all_is_refused_before_anything_is_written(fo
     assert not (tmp_path / "back").exists()
 
 
+@pytest.mark.parametrize("name", ["davis", "parquet", "webdataset", "mask-folder", "coco"])
+def test_photos_that_stayed_behind_come_from_a_folder_as_asked(name: str, folder: Path, tmp_path: Path) -> None:
+    import_dataset("mask-folder", folder, out=tmp_path / "again")
+    export_dataset(tmp_path / "again", name, out=tmp_path / "out", photos=False)
+    bare = import_dataset(name, tmp_path / "out", out=tmp_path / "bare")
+    assert (bare.done, bare.notes) == (4, {"without a photo": 4})
+    report = import_dataset(name, tmp_path / "out", out=tmp_path / "back", images=folder / "images")
+    assert (report.done, report.failed, report.notes) == (4, 0, {})
+    for sample in Dataset(tmp_path / "back"):
+        name = Path(str(sample.file_name)).name
+        assert (tmp_path / "back" / str(sample.file_name)).read_bytes() == (folder / "images" / name).read_bytes()
+
+
 def test_a_folder_that_holds_something_else_is_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("")
