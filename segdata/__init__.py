@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from segdata.quality.scores import score, summarise
     from segdata.quality.threshold import best_threshold, threshold_counts
     from segdata.recipe import build
+    from segdata.report.review.apply import apply_review
+    from segdata.report.review.serve import review
     from segdata.sample import Outcome, Person, Rle, Sample
     from segdata.steps import Report
 
@@ -92,6 +94,8 @@ _HOMES = {
     "segdata.quality.scores": "score summarise",
     "segdata.quality.threshold": "best_threshold threshold_counts",
     "segdata.recipe": "build",
+    "segdata.report.review.apply": "apply_review",
+    "segdata.report.review.serve": "review",
     "segdata.sample": "Outcome Person Rle Sample",
     "segdata.steps": "Report",
 }
@@ -121,6 +125,7 @@ __all__ = [
     "VideoReport",
     "annotate",
     "annotate_video",
+    "apply_review",
     "assign_splits",
     "average_precision",
     "benchmark_model",
@@ -163,6 +168,7 @@ __all__ = [
     "polygons_to_rle",
     "precision",
     "recall",
+    "review",
     "rle_to_mask",
     "saliency",
     "saliency_map",

@@ -26,6 +26,7 @@ from segdata.cli.instances import instances
 from segdata.cli.merge_coco import merge_coco
 from segdata.cli.merge_parts import merge_parts
 from segdata.cli.models import models
+from segdata.cli.review import review
 from segdata.cli.saliency import saliency
 from segdata.cli.split import split
 from segdata.cli.train import train
@@ -58,6 +59,7 @@ COMMANDS = (
     export_model,
     annotate,
     evaluate,
+    review,
     models,
     benchmark_model,
     build,
