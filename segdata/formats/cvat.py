@@ -34,8 +34,8 @@ from segdata.dataset import hash_key, write_lines
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
 from segdata.formats.base import Encoded, Export, Format, Incoming, Outgoing, ReadOptions, WriteOptions
+from segdata.formats.cut_outs import VOID_LABEL, CutOut, cut_out, join_parts, put_back
 from segdata.formats.polygons import trace
-from segdata.formats.shapes import VOID_LABEL, CutOut, cut_out, join_parts, put_back
 from segdata.masks import mask_to_rle, merge_rles, polygons_to_rle, rle_area, rle_to_mask
 from segdata.pixels import MOST_PIXELS
 from segdata.sample import Outcome, Person, Rle, key_of, path_of

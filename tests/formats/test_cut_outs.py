@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segdata.errors import SampleError
-from segdata.formats.shapes import CutOut, cut_out, join_parts, put_back
+from segdata.formats.cut_outs import CutOut, cut_out, join_parts, put_back
 from segdata.masks import Mask, mask_to_rle, rle_to_mask
 from segdata.sample import Person
 
