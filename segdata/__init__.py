@@ -29,14 +29,17 @@ if TYPE_CHECKING:
     from segdata.ops.benchmark_model import Benchmark, benchmark_model
     from segdata.ops.crop import crop
     from segdata.ops.crop_geometry import crop_array, crop_box, keypoints_box
+    from segdata.ops.duplicates import Duplicates, duplicates
     from segdata.ops.edges import edge_label, edges
     from segdata.ops.export_dataset import export_dataset
     from segdata.ops.faces import dominant_face, face_from_keypoints
+    from segdata.ops.filter import filter  # noqa: A004 - the name of the command
     from segdata.ops.grade_domains import grade_domains
     from segdata.ops.import_dataset import import_dataset
     from segdata.ops.instances import instances
     from segdata.ops.merge_coco import merge_coco
     from segdata.ops.merge_parts import merge_labels, merge_parts
+    from segdata.ops.rank_labels import Ranking, rank_labels
     from segdata.ops.saliency import saliency
     from segdata.ops.saliency_map import frame_map, saliency_map, saliency_preview, skeleton_map
     from segdata.ops.split import assign_splits, split
@@ -47,12 +50,16 @@ if TYPE_CHECKING:
     from segdata.quality.boundary_iou import boundary_iou
     from segdata.quality.contour import boundary_map, contour_accuracy, contour_tolerance
     from segdata.quality.evaluate import Comparison, Evaluation, compare, evaluate
+    from segdata.quality.label_errors import disagreement
     from segdata.quality.overlap import iou, precision, recall
     from segdata.quality.scores import score, summarise
+    from segdata.quality.stats import Stats, stats
     from segdata.quality.threshold import best_threshold, threshold_counts
+    from segdata.quality.validate import Finding, Validation, rule, validate
     from segdata.recipe import build
     from segdata.report.review.apply import apply_review
     from segdata.report.review.serve import review
+    from segdata.report.sheet import Sheet, view
     from segdata.sample import Outcome, Person, Rle, Sample
     from segdata.steps import Report
 
@@ -72,14 +79,17 @@ _HOMES = {
     "segdata.ops.benchmark_model": "Benchmark benchmark_model",
     "segdata.ops.crop": "crop",
     "segdata.ops.crop_geometry": "crop_array crop_box keypoints_box",
+    "segdata.ops.duplicates": "Duplicates duplicates",
     "segdata.ops.edges": "edge_label edges",
     "segdata.ops.export_dataset": "export_dataset",
     "segdata.ops.faces": "dominant_face face_from_keypoints",
+    "segdata.ops.filter": "filter",
     "segdata.ops.grade_domains": "grade_domains",
     "segdata.ops.import_dataset": "import_dataset",
     "segdata.ops.instances": "instances",
     "segdata.ops.merge_coco": "merge_coco",
     "segdata.ops.merge_parts": "merge_labels merge_parts",
+    "segdata.ops.rank_labels": "Ranking rank_labels",
     "segdata.ops.saliency": "saliency",
     "segdata.ops.saliency_map": "frame_map saliency_map saliency_preview skeleton_map",
     "segdata.ops.split": "assign_splits split",
@@ -90,12 +100,16 @@ _HOMES = {
     "segdata.quality.boundary_iou": "boundary_iou",
     "segdata.quality.contour": "boundary_map contour_accuracy contour_tolerance",
     "segdata.quality.evaluate": "Comparison Evaluation compare evaluate",
+    "segdata.quality.label_errors": "disagreement",
     "segdata.quality.overlap": "iou precision recall",
     "segdata.quality.scores": "score summarise",
+    "segdata.quality.stats": "Stats stats",
     "segdata.quality.threshold": "best_threshold threshold_counts",
+    "segdata.quality.validate": "Finding Validation rule validate",
     "segdata.recipe": "build",
     "segdata.report.review.apply": "apply_review",
     "segdata.report.review.serve": "review",
+    "segdata.report.sheet": "Sheet view",
     "segdata.sample": "Outcome Person Rle Sample",
     "segdata.steps": "Report",
 }
@@ -106,22 +120,28 @@ __all__ = [
     "Benchmark",
     "Comparison",
     "Dataset",
+    "Duplicates",
     "Engine",
     "Evaluation",
     "Export",
+    "Finding",
     "Inline",
     "InputError",
     "Outcome",
     "Person",
     "Processes",
+    "Ranking",
     "Report",
     "Rle",
     "Sample",
     "SampleError",
     "SegdataError",
     "Segmenter",
+    "Sheet",
+    "Stats",
     "StorageError",
     "TrainReport",
+    "Validation",
     "VideoReport",
     "annotate",
     "annotate_video",
@@ -142,8 +162,10 @@ __all__ = [
     "decode_image",
     "decode_mask",
     "decode_probability",
+    "disagreement",
     "domain_of",
     "dominant_face",
+    "duplicates",
     "edge_label",
     "edges",
     "encode_png",
@@ -152,6 +174,7 @@ __all__ = [
     "export_model",
     "face_from_keypoints",
     "face_ratio",
+    "filter",
     "frame_map",
     "grade_domains",
     "import_dataset",
@@ -167,9 +190,11 @@ __all__ = [
     "paired_bootstrap",
     "polygons_to_rle",
     "precision",
+    "rank_labels",
     "recall",
     "review",
     "rle_to_mask",
+    "rule",
     "saliency",
     "saliency_map",
     "saliency_preview",
@@ -178,10 +203,13 @@ __all__ = [
     "skeleton_map",
     "split",
     "split_instances",
+    "stats",
     "summarise",
     "threshold_counts",
     "train",
     "uncrop",
+    "validate",
+    "view",
 ]
 
 

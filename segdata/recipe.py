@@ -47,6 +47,7 @@ STEPS: dict[str, tuple[str, str]] = {
     "instances": ("segdata.ops.instances", "instances"),
     "grade-domains": ("segdata.ops.grade_domains", "grade_domains"),
     "split": ("segdata.ops.split", "split"),
+    "filter": ("segdata.ops.filter", "filter"),
     "annotate": ("segdata.ops.annotate", "annotate"),
     "train": ("segdata.models.train", "train"),
     "evaluate": ("segdata.quality.evaluate", "evaluate"),

@@ -15,10 +15,12 @@ from segdata.cli.benchmark_model import benchmark_model
 from segdata.cli.build import build
 from segdata.cli.crop import crop
 from segdata.cli.demo import demo
+from segdata.cli.duplicates import duplicates
 from segdata.cli.edges import edges
 from segdata.cli.evaluate import evaluate
 from segdata.cli.export import export
 from segdata.cli.export_model import export_model
+from segdata.cli.filter import filter as filter_
 from segdata.cli.formats import formats
 from segdata.cli.grade_domains import grade_domains
 from segdata.cli.import_ import import_
@@ -26,11 +28,15 @@ from segdata.cli.instances import instances
 from segdata.cli.merge_coco import merge_coco
 from segdata.cli.merge_parts import merge_parts
 from segdata.cli.models import models
+from segdata.cli.rank_labels import rank_labels
 from segdata.cli.review import review
 from segdata.cli.saliency import saliency
 from segdata.cli.split import split
+from segdata.cli.stats import stats
 from segdata.cli.train import train
 from segdata.cli.uncrop import uncrop
+from segdata.cli.validate import validate
+from segdata.cli.view import view
 from segdata.errors import InputError, SegdataError
 
 app = typer.Typer(
@@ -59,6 +65,12 @@ COMMANDS = (
     export_model,
     annotate,
     evaluate,
+    validate,
+    duplicates,
+    stats,
+    view,
+    filter_,
+    rank_labels,
     review,
     models,
     benchmark_model,

@@ -1,0 +1,174 @@
+"""Faults of masks and polygons are found where they are, and nowhere else."""
+
+import cv2
+import numpy as np
+import pytest
+
+from segdata.dataset import find_images
+from segdata.masks import polygons_to_rle, rle_to_mask
+from segdata.pixels import decode_labels
+from segdata.quality.validate.mask_faults import pinholes, speck_limit, specks, tile_cuts
+from segdata.quality.validate.persons import person_faults
+from segdata.quality.validate.rings import largest_loop, nested, runs_in_place_of_polygons, short_rings
+
+
+def person(height=400, width=300):
+    """An outline without a straight line in it, as a person's."""
+    mask = np.zeros((height, width), np.uint8)
+    cv2.ellipse(mask, (width // 2, height // 2), (width // 4, height // 3), 0, 0, 360, 1, -1)
+    return mask.astype(bool)
+
+
+def codes(mask, **facts):
+    from segdata.masks import mask_to_rle
+
+    facts = {"box": None, "area": None, "keypoints": None, "crowd": False, **facts}
+    return [fault.code for fault in person_faults(mask.shape, mask_to_rle(mask), **facts)]
+
+
+def test_a_mask_without_fault_has_none():
+    mask = person()
+    assert (specks(mask), pinholes(mask), tile_cuts(mask)) == ([], [], [])
+
+
+def test_a_speck_and_a_pinhole_are_found_where_they_are():
+    mask = person()
+    mask[10:12, 20:22] = True
+    mask[200, 150] = False
+    assert specks(mask) == [(20, 10, 4)]
+    assert pinholes(mask) == [(150, 200, 1)]
+
+
+def test_a_speck_that_touches_at_a_corner_and_a_hole_that_opens_there_are_none():
+    mask = np.zeros((40, 40), bool)
+    mask[10:30, 10:30] = True
+    mask[9, 9] = True
+    mask[10, 11] = False
+    assert (specks(mask), pinholes(mask)) == ([], [])
+
+
+def test_a_hole_at_the_border_is_a_pinhole_and_does_not_swallow_the_outside():
+    mask = np.ones((40, 40), bool)
+    mask[20, 20] = False
+    assert pinholes(mask) == [(20, 20, 1)]
+    assert pinholes(np.ones((4, 4), bool)) == []
+
+
+def test_what_is_tiny_follows_the_size_of_the_mask():
+    assert speck_limit(100) == 4
+    mask = person(1600, 1200)
+    size = int(np.sqrt(speck_limit(int(mask.sum()))))
+    mask[5 : 5 + size, 5 : 5 + size] = True
+    mask[60 : 62 + size, 5 : 7 + size] = True
+    assert [(part.x, part.y) for part in specks(mask)] == [(5, 5)]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_mask_cut_at_a_tile_is_found(turned):
+    mask = person(500, 600)
+    mask[:, 256:] = False
+    [cut] = tile_cuts(mask.T if turned else mask)
+    assert (cut.along, cut.place) == ("row" if turned else "column", 256)
+    assert cut.length > 200
+
+
+def test_a_straight_line_elsewhere_or_short_or_at_the_border_is_no_cut():
+    elsewhere, short, border = person(500, 600), person(500, 600), person(500, 600)
+    elsewhere[:, 263:] = False
+    short[200:240, 0:64] = True
+    border[:, :] = True
+    assert [tile_cuts(mask) for mask in (elsewhere, short, border)] == [[], [], []]
+
+
+def test_masks_that_experts_drew_have_few_cuts(shared_data):
+    names = list(find_images(shared_data / "ccp" / "parts").values())[::20]
+    assert len(names) > 30
+    assert [path.name for path in names if tile_cuts(decode_labels(path.read_bytes()) != 0)] == []
+
+
+def test_masks_that_experts_drew_have_cuts_once_tiles_cut_them(shared_data):
+    found, names = 0, list(find_images(shared_data / "ccp" / "parts").values())[::20]
+    for path in names:
+        mask = decode_labels(path.read_bytes()) != 0
+        mask[512:] = False  # a tile that was lost
+        found += bool(tile_cuts(mask))
+    assert found >= 0.9 * len(names)
+
+
+def test_area_and_box_of_the_mask_are_no_fault_and_others_are():
+    mask = person()
+    x, y, w, h = cv2.boundingRect(mask.view(np.uint8))
+    assert codes(mask, box=(x, y, w, h), area=float(mask.sum())) == []
+    assert codes(mask, box=(x - 3.5, y, w + 3.5, h)) == []
+    assert codes(mask, box=(x - 30, y, w + 30, h)) == ["box-mismatch"]
+    assert codes(mask, box=(0, 0, 20, 20)) == ["box-elsewhere"]
+    assert codes(mask, area=float(mask.sum()) + 1500) == ["area-mismatch"]
+
+
+@pytest.mark.parametrize("box", [(1, 2, 3), (1, 2, 0, 4), (1, 2, float("nan"), 4), (1, 2, -3, 4), ()])
+def test_what_is_no_box_is_one_fault(box):
+    assert codes(person(), box=box) == ["bad-box"]
+
+
+def test_a_box_outside_the_image_is_told_from_one_that_rounds():
+    mask = np.zeros((20, 20), bool)
+    mask[:, 10:] = True
+    assert codes(mask, box=(10, 0, 10.5, 20.4)) == []
+    assert codes(mask, box=(10, 0, 12, 20)) == ["box-outside"]
+
+
+def test_keypoints_are_held_against_the_image_and_the_mask():
+    mask = person()
+    assert codes(mask, keypoints=[(150, 200, 2), (0, 0, 0), (3, 3, 1)]) == []
+    assert codes(mask, keypoints=[(3, 3, 2)]) == ["keypoint-off-mask"]
+    assert codes(mask, keypoints=[(3, 3, 2)], crowd=True) == []
+    assert codes(mask, keypoints=[(150, 500, 1)]) == ["keypoint-outside"]
+    assert codes(mask, keypoints=[(150, 200, 3)]) == ["bad-keypoints"]
+    assert codes(mask, keypoints=[(150, float("inf"), 2)]) == ["bad-keypoints"]
+    assert codes(mask, keypoints=[(150, 200)]) == ["bad-keypoints"]
+
+
+def test_a_polygon_that_crosses_itself_has_the_area_of_the_loop():
+    bow_tie = [0, 0, 10, 10, 10, 0, 0, 10]
+    assert largest_loop(bow_tie) == 25
+    tail = [0, 0, 100, 0, 100, 100, 0, 100, 0, 50, -4, 54, -4, 50, 0, 46]
+    assert largest_loop(tail) == 0
+    knot = [0, 0, 100, 0, 100, 100, 50, 100, 54, 104, 46, 104, 55, 99, 0, 100]
+    assert 0 < largest_loop(knot) < 40
+
+
+def test_polygons_that_touch_themselves_or_repeat_points_do_not_cross():
+    for ring in (
+        [0, 0, 10, 0, 10, 10, 5, 0, 0, 10],
+        [0, 0, 0, 0, 10, 0, 10, 10, 10, 10, 0, 10, 0, 0],
+        [0, 0, 10, 0, 10, 10, 10, 0],
+        [0, 0, 5, 5, 0, 0, 5, 5],
+    ):
+        assert largest_loop(ring) == 0
+
+
+def test_long_outlines_are_searched_as_short_ones():
+    angles = np.linspace(0, 2 * np.pi, 3000, endpoint=False)
+    circle = np.stack((500 + 400 * np.cos(angles), 500 + 400 * np.sin(angles)), axis=1)
+    assert largest_loop(circle.ravel().tolist()) == 0
+    circle[[1000, 1040]] = circle[[1040, 1000]]
+    assert largest_loop(circle.ravel().tolist()) > 1
+
+
+def test_a_ring_in_a_ring_is_found_and_one_beside_it_is_not():
+    outer, inner, beside = [0, 0, 20, 0, 20, 20, 0, 20], [5, 5, 9, 5, 9, 9, 5, 9], [22, 0, 30, 0, 30, 9]
+    assert nested([beside, outer, inner], 40, 40) == [(2, 1)]
+    assert rle_to_mask(polygons_to_rle([outer, inner], 40, 40))[7, 7], "COCO fills it"
+
+
+def test_run_lengths_in_the_place_of_polygons_are_told_by_their_sum():
+    assert runs_in_place_of_polygons([[5, 3, 8]], 4, 4) == [5, 3, 8]
+    assert runs_in_place_of_polygons([5, 3, 8], 4, 4) == [5, 3, 8]
+    assert runs_in_place_of_polygons([[5, 3, 9]], 4, 4) is None
+    assert runs_in_place_of_polygons([[1, 1, 3, 1, 3, 3, 1, 3]], 4, 5) is None
+    assert runs_in_place_of_polygons([], 0, 0) is None
+
+
+def test_rings_of_fewer_than_three_points_are_named():
+    assert short_rings([[1, 1], [0, 0, 1, 0, 1, 1], [1, 2, 3, 4], []]) == [0, 2, 3]
+    assert short_rings({"counts": []}) == []
