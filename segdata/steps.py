@@ -335,7 +335,8 @@ class _Journal:
     def tasks(self, samples: Iterable[tuple[str, Any] | Outcome]) -> Iterator[_Task | Outcome]:
         for sample in samples:
             if isinstance(sample, Outcome):
-                self.in_flight.append(_InFlight(sample.key))
+                in_old = self.old.find(sample.key) if self.in_place else None
+                self.in_flight.append(_InFlight(sample.key, old_place=~in_old[0] if in_old else None))
                 yield sample
                 continue
             key, payload = sample

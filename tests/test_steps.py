@@ -337,6 +337,14 @@ def test_in_place_the_row_of_a_failure_stays_as_it_is(out):
     assert len(tree(out / "texts")) == 3
 
 
+def test_in_place_the_row_of_what_cannot_even_be_begun_stays_too(out):
+    copy(out, TEXTS)
+    before = (out / "metadata.jsonl").read_bytes()
+    samples = [("a", "one"), Outcome("b/c", STEP, "failed", "no-text", "b/c has no text"), ("d", "three")]
+    assert counts(copy(out, samples, in_place=True)) == (0, 2, 0, 1)
+    assert (out / "metadata.jsonl").read_bytes() == before
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="kills with SIGKILL")
 def test_a_sample_that_kills_its_worker_fails_alone(out):
     texts = {f"{number:02}": "poison" if number == 20 else "fine" for number in range(40)}
