@@ -26,7 +26,9 @@ def duplicates(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Find photos that are there twice, edited or not, and groups that leak between splits.
+    """Find photos that are there twice.
+
+    Edited copies are found too, and groups that leak between splits.
 
     Equal files, equal pixels, copies that were cropped, mirrored, scaled, compressed or changed in colour, and the
     same scene shot again. Ends with status 1 if a photo cannot be read or, unless --write is given, if a group is in

@@ -20,7 +20,9 @@ def rank_labels(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Find label errors: rank samples by how far a model contradicts their masks.
+    """Find likely label errors by a model's masks.
+
+    Ranks samples by how far a model contradicts their masks.
 
     The data set gets the column disagreement in place, the higher the likelier a mask is wrong. Give annotate the --who
     that the masks hold: where they hold one person of many, --who dominant.

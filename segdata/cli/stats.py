@@ -40,7 +40,9 @@ def stats(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Say what a data set holds: sizes, shapes, persons and where they are, keypoints, domains, splits, licences.
+    """Say what a data set holds.
+
+    Sizes, shapes, persons and where they are, keypoints, domains, splits, licences.
 
     \b
     Examples:

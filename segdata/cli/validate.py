@@ -36,7 +36,7 @@ def validate(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Say what is wrong with a data set or a COCO annotation file.
+    """Say what is wrong with a data set or COCO file.
 
     Finds files that are missing or broken, sizes and rotations that do not fit, masks, polygons and run lengths that
     are wrong, boxes, areas and keypoints that disagree with them, and what is there twice or in two splits. Ends with

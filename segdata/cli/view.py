@@ -38,7 +38,9 @@ def view(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Draw a contact sheet: photos with their masks, edges, keypoints and so on.
+    """Draw a contact sheet with overlays.
+
+    Shows photos with their masks, edges, keypoints and so on.
 
     \b
     Examples:
