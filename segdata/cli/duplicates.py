@@ -37,7 +37,7 @@ def duplicates(
     \b
     Examples:
       segdata duplicates data
-      segdata duplicates data --write && segdata split data --group-by duplicate_group
+      segdata duplicates data --write
       segdata duplicates photos --no-scenes --json
     """
     from segdata.cli.output import TerminalProgress, print_json
