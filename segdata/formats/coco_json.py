@@ -43,8 +43,8 @@ from segdata.formats.coco import (
     read_bytes,
 )
 from segdata.formats.coco_folders import INSTANCES, find_json, find_photos, recognise_json
-from segdata.formats.polygons import trace
-from segdata.masks import rle_area, rle_box, rle_to_mask
+from segdata.formats.polygons import trace_rle
+from segdata.masks import rle_area, rle_box
 from segdata.sample import Outcome, Person, Rle, encode, key_of, path_of
 
 _STEP = "import"
@@ -236,7 +236,7 @@ def _text(value: Any) -> str | None:
 
 
 def _polygons(rle: Rle, tolerance: float) -> tuple[list[list[float]] | Rle, bool]:
-    outlines = trace(rle_to_mask(rle), tolerance)
+    outlines = trace_rle(rle, tolerance)
     holes = any(outline.holes for outline in outlines)
     return (rle if holes or not outlines else [outline.outer for outline in outlines]), holes
 

@@ -35,7 +35,7 @@ from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
 from segdata.formats.base import Encoded, Export, Format, Incoming, Outgoing, ReadOptions, WriteOptions
 from segdata.formats.cut_outs import VOID_LABEL, CutOut, cut_out, join_parts, put_back
-from segdata.formats.polygons import trace
+from segdata.formats.polygons import trace_rle
 from segdata.masks import mask_to_rle, merge_rles, polygons_to_rle, rle_area, rle_to_mask
 from segdata.pixels import MOST_PIXELS
 from segdata.sample import Outcome, Person, Rle, key_of, path_of
@@ -105,7 +105,7 @@ def encode(sample: Outgoing, options: WriteOptions) -> Encoded:
 
 def _rings(rle: Rle, options: WriteOptions) -> list[list[float]] | None:
     """Give the outlines of a mask, or None for one with holes."""
-    outlines = trace(rle_to_mask(rle), options.tolerance)
+    outlines = trace_rle(rle, options.tolerance)
     return None if any(outline.holes for outline in outlines) else [outline.outer for outline in outlines]
 
 

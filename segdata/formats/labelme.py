@@ -35,7 +35,7 @@ from segdata.errors import InputError, SampleError
 from segdata.files import read_file
 from segdata.formats.base import Encoded, Format, Incoming, Outgoing, ReadOptions, WriteOptions
 from segdata.formats.cut_outs import VOID_LABEL, CutOut, cut_out, join_parts, put_back
-from segdata.formats.polygons import trace
+from segdata.formats.polygons import trace_rle
 from segdata.masks import mask_to_rle, merge_rles, polygons_to_rle, rle_area, rle_to_mask
 from segdata.pixels import MOST_PIXELS, check_photo, decode_labels, encode_png
 from segdata.sample import Outcome, Person, Rle, key_of, path_of
@@ -141,7 +141,7 @@ def _json(content: dict[str, Any]) -> bytes:
 
 def _polygons(rle: Rle, options: WriteOptions) -> list[dict[str, Any]]:
     """Give the outlines of a mask as shapes, or none for one with holes."""
-    outlines = trace(rle_to_mask(rle), options.tolerance)
+    outlines = trace_rle(rle, options.tolerance)
     if any(outline.holes for outline in outlines):
         return []
     return [

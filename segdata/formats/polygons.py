@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -280,12 +281,21 @@ def _nearest(some: Points, others: Points) -> tuple[int, int]:
     return best[1:]
 
 
+@lru_cache(maxsize=256)
+def trace_rle(rle: Rle, tolerance: float) -> list[Outline]:
+    """Do what `trace` does for run lengths; what it gives is kept for a second call and must not be changed.
+
+    >>> trace_rle(Rle((2, 2), "022"), 0.5)[0].holes
+    []
+    """
+    return trace(rle_to_mask(rle), tolerance)
+
+
 def lost_pixels(rle: Rle, tolerance: float) -> int:
     """Count the pixels in which a mask differs from its outlines, drawn again.
 
     >>> lost_pixels(Rle((2, 2), "121"), 0.5)
     0
     """
-    mask = rle_to_mask(rle)
-    again = rle_to_mask(outlines_to_rle(trace(mask, tolerance), *rle.size))
-    return int(np.count_nonzero(mask ^ again))
+    again = rle_to_mask(outlines_to_rle(trace_rle(rle, tolerance), *rle.size))
+    return int(np.count_nonzero(rle_to_mask(rle) ^ again))

@@ -18,12 +18,12 @@ from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
 from segdata.models.base import Segmenter
-from segdata.models.certainty import confidence, uncertainty
 from segdata.models.inference import segment
 from segdata.models.registry import open_model
 from segdata.models.shapes import fit
 from segdata.ops.knowledge import Knowledge, require_knowledge
 from segdata.pixels import decode_image, encode_png
+from segdata.quality.certainty import confidence, uncertainty
 from segdata.sample import encode, path_of
 from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
 
@@ -75,7 +75,7 @@ def annotate(
 
     Columns of a row: `photo` (the photo's path in `data`), `mask_file_name`, `width` and `height` of the upright photo,
     `model`, `model_sha256`, `who`, `threshold`, `person_share` (of the photo's pixels), `confidence` and
-    `uncertainty` (`segdata.models.certainty`). A photo without a person has an empty mask and is counted in the
+    `uncertainty` (`segdata.quality.certainty`). A photo without a person has an empty mask and is counted in the
     report's `notes`. A photo that is unchanged is not done again with the same model and settings.
 
     Raises `InputError` for a folder without photos, a model that cannot be opened or does not tell `who`, a threshold

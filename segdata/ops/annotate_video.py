@@ -17,11 +17,11 @@ from segdata.choices import Who
 from segdata.dataset import METADATA, OUTCOMES, Row, open_rows, write_lines
 from segdata.errors import InputError, SampleError
 from segdata.files import held, read_file, write_file
-from segdata.models.certainty import confidence, uncertainty
 from segdata.models.inference import Map, segment
 from segdata.models.registry import open_model
 from segdata.ops.annotate import STEP, choose_channel
 from segdata.pixels import decode_image, encode_photo, encode_png
+from segdata.quality.certainty import confidence, uncertainty
 from segdata.quality.flicker import temporal_consistency
 from segdata.sample import Outcome, encode
 from segdata.steps import Progress

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from segdata.errors import SampleError
 from segdata.masks import Mask
+from segdata.quality.certainty import confidence
 from segdata.quality.contour import TOLERANCE, boundary_map, contour_tolerance
 
 SURE = 0.9
@@ -78,7 +79,8 @@ def disagreement(mask: Mask, probability: npt.NDArray[np.float32], *, void: Mask
     lacking = _broad(~mask & (probability >= np.float32(SURE)), tolerance) / area
     surplus = _broad(mask & (probability <= np.float32(1 - SURE)), tolerance) / area
     contour = _missed_contour(mask, probability, found, tolerance)
-    score = (lacking + surplus) / (_doubt(probability, found) + _LEAST_DOUBT) + _CONTOUR_WEIGHT * contour
+    doubt = 1 - confidence(probability, _THRESHOLD)
+    score = (lacking + surplus) / (doubt + _LEAST_DOUBT) + _CONTOUR_WEIGHT * contour
     return Disagreement(score, lacking, surplus, contour)
 
 
@@ -97,15 +99,6 @@ def _broad(area: Mask, radius: int) -> int:
     """Count the pixels of those parts of an area that a disc of so many pixels fits into."""
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     return int(np.count_nonzero(cv2.morphologyEx(area.astype(np.uint8), cv2.MORPH_OPEN, disc)))
-
-
-def _doubt(probability: npt.NDArray[np.float32], found: Mask) -> float:
-    """Give 1 less the IoU that a map expects of its own mask; where that is empty, the map's highest value."""
-    count = int(np.count_nonzero(found))
-    if not count:
-        return float(probability.max(initial=0))
-    inside = float(np.sum(probability, where=found, dtype=np.float64))
-    return 1 - inside / (float(np.sum(probability, dtype=np.float64)) + count - inside)
 
 
 def _missed_contour(mask: Mask, probability: npt.NDArray[np.float32], found: Mask, tolerance: int) -> float:

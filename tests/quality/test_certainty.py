@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from segdata.models.certainty import confidence, uncertainty
+from segdata.quality.certainty import confidence, uncertainty
 
 
 def disc(soft: float, size: int = 200) -> np.ndarray:
