@@ -58,7 +58,7 @@ class Window:
 
     def tab(self, address):
         page = self.context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("dialog", lambda dialog: self.errors.append(dialog.message))
         page.on("request", lambda request: self.requests.append(request.url))
@@ -99,7 +99,7 @@ class Window:
     def saved(self, key, wanted=lambda decision: True):
         """Wait until what is saved of a sample is as wanted, and give it."""
         with Store(self.data) as store:
-            end = time.monotonic() + 15
+            end = time.monotonic() + 60
             while time.monotonic() < end:
                 found = store.find(key, self.reviewer)
                 if found is not None and wanted(found):

@@ -108,6 +108,7 @@ async function goTo(step) {
 async function leaveFor(step) {
   const from = sample.key;
   if (from === null) return;
+  const place = location.hash;
   if (step < 0) {
     while (visited.at(-1) === from) visited.pop();
     const before = visited.pop();
@@ -118,7 +119,8 @@ async function leaveFor(step) {
   }
   let next = await get("/api/neighbour", { ...query(), key: from, step });
   if (!next.key && step > 0) next = await get("/api/neighbour", { ...query(), step: 0 });
-  if (sample.key !== from) return;
+  // Who has gone elsewhere meanwhile stays there; the address changes before the screen does.
+  if (location.hash !== place) return;
   if (next.key && next.key !== from) go({ key: next.key });
   else if (step > 0) go({});
   else sample.notice("this is the first");
