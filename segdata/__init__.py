@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from segdata.report.review.apply import apply_review
     from segdata.report.review.serve import review
     from segdata.report.sheet import Sheet, view
+    from segdata.report.write_report import ReportFile, write_report
     from segdata.sample import Outcome, Person, Rle, Sample
     from segdata.steps import Report
 
@@ -110,6 +111,7 @@ _HOMES = {
     "segdata.report.review.apply": "apply_review",
     "segdata.report.review.serve": "review",
     "segdata.report.sheet": "Sheet view",
+    "segdata.report.write_report": "ReportFile write_report",
     "segdata.sample": "Outcome Person Rle Sample",
     "segdata.steps": "Report",
 }
@@ -132,6 +134,7 @@ __all__ = [
     "Processes",
     "Ranking",
     "Report",
+    "ReportFile",
     "Rle",
     "Sample",
     "SampleError",
@@ -210,6 +213,7 @@ __all__ = [
     "uncrop",
     "validate",
     "view",
+    "write_report",
 ]
 
 

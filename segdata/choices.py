@@ -26,3 +26,5 @@ Precision = Literal["auto", "32", "16", "bf16"]
 ModelFormat = Literal["onnx", "onnx-int8", "safetensors", "executorch"]
 Shapes = Literal["masks", "polygons"]
 MaskValues = Literal["8bit", "1bit", "01", "16bit", "palette", "persons"]
+RankBy = Literal["iou", "contour_accuracy", "boundary_iou"]
+"""The score by which samples are the worst and the best."""

@@ -29,6 +29,7 @@ from segdata.cli.merge_coco import merge_coco
 from segdata.cli.merge_parts import merge_parts
 from segdata.cli.models import models
 from segdata.cli.rank_labels import rank_labels
+from segdata.cli.report import report
 from segdata.cli.review import review
 from segdata.cli.saliency import saliency
 from segdata.cli.split import split
@@ -71,6 +72,7 @@ COMMANDS = (
     view,
     filter_,
     rank_labels,
+    report,
     review,
     models,
     benchmark_model,

@@ -12,20 +12,8 @@ import typer
 from segdata.cli.options import Json, Workers
 
 if TYPE_CHECKING:
-    from segdata.quality.stats import Distribution, Stats
+    from segdata.quality.stats import Stats
 
-_TITLES = {
-    "width": ("width, px", 1, 0),
-    "height": ("height, px", 1, 0),
-    "megapixels": ("megapixels", 1, 2),
-    "aspect": ("width / height", 1, 2),
-    "mask_share": ("mask, % of photo", 100, 1),
-    "persons": ("persons a photo", 1, 0),
-    "person_share": ("a person, % of photo", 100, 1),
-    "keypoints": ("keypoints a person", 1, 0),
-    "visible_keypoints": ("of them visible", 1, 0),
-}
-_QUANTILES = ("min", "p5", "p25", "median", "p75", "p95", "max")
 _MOST_VALUES = 15
 _BAR = 30
 _MOST_FAILURES = 5
@@ -72,6 +60,7 @@ def stats(
 
 def _show(found: Stats) -> None:
     from segdata.cli.output import show_table
+    from segdata.report.quantiles import QUANTILES_HEAD, TITLES, quantiles_row
 
     empty = f" ({found.empty_masks:,} empty)" if found.empty_masks else ""
     crowds = f", {found.crowds:,} crowd regions" if found.crowds else ""
@@ -80,8 +69,8 @@ def _show(found: Stats) -> None:
         f"{found.persons:,} persons{crowds}"
     )
     show_table(
-        ("", "mean", *(name.replace("p", "", 1) + " %" if name[0] == "p" else name for name in _QUANTILES)),
-        [_row(name, found.distributions[name]) for name in _TITLES if name in found.distributions],
+        QUANTILES_HEAD,
+        [quantiles_row(name, found.distributions[name]) for name in TITLES if name in found.distributions],
     )
     for column, title in (("split", "split"), ("domain", "domain"), ("source", "source"), ("licence", "licence")):
         if column in found.counts:
@@ -110,13 +99,6 @@ def _show(found: Stats) -> None:
         for line in _drawn(found.heat_map):
             typer.echo(f"  {line}")
         typer.echo("")
-
-
-def _row(name: str, spread: Distribution) -> tuple[str, ...]:
-    title, scale, digits = _TITLES[name]
-    mean_digits = max(digits, 1) if name not in ("width", "height") else digits
-    values = (f"{scale * getattr(spread, quantile):,.{digits}f}" for quantile in _QUANTILES)
-    return (title, f"{scale * spread.mean:,.{mean_digits}f}", *values)
 
 
 def _show_counts(title: str, what: str, counts: dict[str, int], total: int) -> None:

@@ -37,11 +37,20 @@ KEYPOINTS = (
     *("right elbow", "left wrist", "right wrist", "left hip", "right hip", "left knee", "right knee"),
     *("left ankle", "right ankle"),
 )
+QUANTILES = ("min", "p5", "p25", "median", "p75", "p95", "max")
+_BINS = 30
 _MOST_VALUES = 200
 _MOST_FAILURES = 1000
 _MADE_BY = "segdata stats"
 _IGNORED = 255
 _SPLITS = ("train", "val", "test")
+
+
+class Histogram(msgspec.Struct, frozen=True):
+    """How many values lie from each of the `edges` to the next; the last bin holds its upper edge too."""
+
+    edges: list[float]
+    counts: list[int]
 
 
 class Distribution(msgspec.Struct, frozen=True):
@@ -57,6 +66,7 @@ class Distribution(msgspec.Struct, frozen=True):
     p75: float
     p95: float
     max: float
+    histogram: Histogram
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -411,4 +421,23 @@ def distribution(values: array[float]) -> Distribution:
     numbers = np.frombuffer(values, np.float64)
     quantiles = np.quantile(numbers, (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)).round(6).tolist()
     mean, spread = round(float(numbers.mean()), 6), round(float(numbers.std()), 6)
-    return Distribution(len(numbers), mean, spread, *quantiles)
+    return Distribution(
+        count=len(numbers),
+        mean=mean,
+        std=spread,
+        histogram=_histogram(numbers),
+        **dict(zip(QUANTILES, quantiles, strict=True)),
+    )
+
+
+def _histogram(numbers: npt.NDArray[np.float64]) -> Histogram:
+    """Count values in bins: one for each of a few whole numbers, otherwise `_BINS` of equal width."""
+    low, high = float(numbers.min()), float(numbers.max())
+    if high - low < _BINS and not (numbers % 1).any():
+        edges = np.arange(low, high + 2) - 0.5
+    else:
+        edges = np.linspace(low, high, _BINS + 1)
+    if edges[0] == edges[-1]:
+        edges = np.array([low - 0.5, low + 0.5])
+    counts, _ = np.histogram(numbers, edges)
+    return Histogram(edges.round(6).tolist(), counts.tolist())

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import heapq
 import io
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
@@ -21,8 +19,9 @@ from segdata.dataset import METADATA, Row, RowIndex, find_images, open_rows
 from segdata.engine import Engine, Inline, Lost
 from segdata.errors import InputError, SegdataError
 from segdata.files import read_file, write_file
-from segdata.ops.expression import Expression, check_column, columns_of, value_of
+from segdata.ops.expression import value_of
 from segdata.pixels import check_photo
+from segdata.report.choose import Chosen, choose
 from segdata.report.lettering import font, plain, shortened, width_of
 from segdata.report.overlays import Image
 from segdata.report.picture import NEED_PREDICTION, Picture, Show, draw_sample, legend, photo_path
@@ -113,7 +112,7 @@ def view(
     if sort is not None and seed is not None:
         raise InputError("samples are sorted or drawn at random, not both", "leave --sort or --seed away")
     root, rows = open_rows(data, "file_name")
-    chosen = _choose(rows, where, sort, seed, count)
+    chosen = choose(rows, where, sort, seed, count)
     if not chosen.rows:
         raise InputError(f"no sample of {root} fits {where!r}", "try a wider --where")
     folder = None if images is None else Path(images)
@@ -154,56 +153,6 @@ def is_sheet(path: Path) -> bool:
         comment = image.info.get("comment", b"")
         return MADE_BY in (image.info.get("Software"), comment.decode() if isinstance(comment, bytes) else comment)
     return False
-
-
-class _Chosen(NamedTuple):
-    rows: list[Row]
-    samples: int
-    fitting: int
-
-
-def _choose(
-    rows: Callable[[], Iterator[Row]], where: str | None, sort: str | None, seed: int | None, count: int
-) -> _Chosen:
-    """Choose the rows of a sheet in one pass, or two where names are to be checked; keeps `count` rows in memory."""
-    known = columns_of(rows()) if where is not None or sort is not None else {}
-    fits = None if where is None else Expression(where, known)
-    name = (sort or "").removeprefix("-")
-    if sort is not None:
-        check_column(name, known, f"--sort {sort}")
-    samples = fitting = 0
-    without: list[Row] = []
-
-    def fitted() -> Iterator[tuple[Any, int, Row]]:
-        nonlocal samples, fitting
-        for row in rows():
-            samples += 1
-            if fits is not None and not fits(row):
-                continue
-            fitting += 1
-            rank: Any = ()
-            if seed is not None:
-                rank = hashlib.blake2b(f"{seed}/{row['key']}".encode(), digest_size=8).digest()
-            elif sort is not None and (rank := _rank(value_of(row, name))) is None:
-                if len(without) < count:
-                    without.append(row)
-                continue
-            yield rank, fitting, row
-
-    if sort is not None and sort.startswith("-"):
-        best = heapq.nlargest(count, fitted(), key=lambda each: (each[0], -each[1]))
-    else:
-        best = heapq.nsmallest(count, fitted(), key=lambda each: each[:2])
-    return _Chosen([*(row for _, _, row in best), *without][:count], samples, fitting)
-
-
-def _rank(value: Any) -> tuple[int, Any] | None:
-    """Give what a value is sorted by; numbers before texts, and None for what has no order."""
-    if isinstance(value, list):
-        value = len(value)
-    if isinstance(value, bool | int | float):
-        return 0, value
-    return (1, value) if isinstance(value, str) else None
 
 
 class _Task(NamedTuple):
@@ -295,7 +244,7 @@ def _shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _heading(root: Path, chosen: _Chosen, where: str | None, sort: str | None) -> str:
+def _heading(root: Path, chosen: Chosen, where: str | None, sort: str | None) -> str:
     name = root.resolve().name or str(root)
     counts = f"{len(chosen.rows):,} of {chosen.samples:,} samples"
     if where is not None:

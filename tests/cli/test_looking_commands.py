@@ -1,4 +1,4 @@
-"""`segdata filter`, `view`, `stats` and `rank-labels` do what their library twins do, and say so."""
+"""`segdata filter`, `view`, `stats`, `report` and `rank-labels` do what their library twins do, and say so."""
 
 import json
 
@@ -96,3 +96,22 @@ def test_stats_are_tables_for_people_and_an_object_for_programs(data, tmp_path):
     done = segdata("stats", data)
     assert done.returncode == 1
     assert "failed: " in done.stderr
+
+
+def test_report_writes_a_page_and_says_where(data, tmp_path):
+    done = segdata("report", data, "--out", tmp_path / "r.html", "-w", 1)
+    assert (done.returncode, done.stderr) == (0, "")
+    size = (tmp_path / "r.html").stat().st_size
+    assert done.stdout == f"report: {data}, {size / 1e6:.1f} MB -> {tmp_path / 'r.html'}\n"
+    scores = tmp_path / "scores.json"
+    scores.write_text(segdata("evaluate", data, data, "--json").stdout)
+    done = segdata("report", scores, "-o", tmp_path / "r.html", "--by", "boundary_iou", "--json", "-w", 1)
+    assert (done.returncode, json.loads(done.stdout)["problems"]) == (0, {})
+
+
+def test_report_tells_what_it_could_not_draw(data, tmp_path):
+    (data / "images" / "d.png").write_bytes(b"none")
+    done = segdata("report", data, "--out", tmp_path / "r.html", "-w", 1)
+    assert done.returncode == 1
+    assert "failed: d: " in done.stderr
+    assert segdata("report", data, "--out", tmp_path / "r.txt").returncode == 2

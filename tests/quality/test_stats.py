@@ -130,6 +130,16 @@ def test_quantiles_lie_between_neighbours_as_numpy_has_them():
     assert distribution(array("d", [3.0])).max == 3.0
 
 
+@pytest.mark.parametrize("values", [[3.0], [1, 2, 2, 5], [0.1, 0.2, 7.5], [4, 4, 4], list(range(200))])
+def test_a_histogram_counts_every_value_once_and_whole_numbers_in_bins_of_their_own(values):
+    found = distribution(array("d", values)).histogram
+    assert len(found.edges) == len(found.counts) + 1
+    assert found.edges == sorted(set(found.edges))
+    assert sum(found.counts) == len(values)
+    if values == [1, 2, 2, 5]:
+        assert (found.edges, found.counts) == ([0.5, 1.5, 2.5, 3.5, 4.5, 5.5], [1, 2, 0, 0, 1])
+
+
 def test_the_heat_map_is_drawn_and_only_such_a_picture_is_replaced(tmp_path):
     data = made(tmp_path / "data", [np.ones((40, 80), bool)])
     for _ in range(2):

@@ -1,10 +1,8 @@
 """The review site in a real browser: keys, drawing, two windows, a killed server, and what a page must not do."""
 
 import re
-import shutil
 import signal
 import time
-from contextlib import closing
 
 import numpy as np
 import pytest
@@ -15,20 +13,8 @@ from segdata.masks import mask_to_rle, rle_to_mask
 from segdata.pixels import encode_photo, encode_png
 from segdata.report.review.store import Store
 
-playwright = pytest.importorskip("playwright.sync_api", reason="drives a browser: pip install playwright")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed: apt-get install chromium")
-
 SIDE = 300
 FIRST, SECOND, THIRD = (f"shoot/{number:04d}" for number in range(3))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    # Containers run as root, which Chromium's own sandbox refuses.
-    options = {"executable_path": CHROMIUM, "args": ["--no-sandbox"]}
-    with playwright.sync_playwright() as started, closing(started.chromium.launch(**options)) as browser:
-        yield browser
 
 
 @pytest.fixture

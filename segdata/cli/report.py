@@ -1,0 +1,63 @@
+"""segdata report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segdata.choices import RankBy
+from segdata.cli.options import Json, Workers
+
+
+def report(
+    source: Annotated[Path, typer.Argument(help="A data set, or the JSON that evaluate printed.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Page to write, .html.")],
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The photos, where neither masks nor predictions have them.")
+    ] = None,
+    by: Annotated[RankBy, typer.Option(help="The score by which samples are the worst.")] = "iou",
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=0, help="Samples to show of each kind; 0 for no pictures.")
+    ] = 12,
+    check: Annotated[bool, typer.Option("--check", help="Of a data set, list what validate finds too.")] = False,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Write a report as one page that opens offline.
+
+    Of a data set: what it holds, what to look at first, examples. Of an evaluation: scores, groups, models side by
+    side, the worst and best samples with their errors drawn in.
+
+    \b
+    Examples:
+      segdata report data --out report.html --check
+      segdata evaluate preds data --json > scores.json
+      segdata report scores.json --out report.html
+    """
+    from segdata.cli.output import TerminalProgress, print_json
+    from segdata.engine import Processes
+    from segdata.report.write_report import write_report
+
+    progress = TerminalProgress()
+    try:
+        made = write_report(
+            source,
+            out=out,
+            images=images,
+            by=by,
+            count=count,
+            check=check,
+            engine=Processes(workers),
+            progress=progress,
+        )
+    finally:
+        progress.close()
+    if as_json:
+        print_json(made)
+    else:
+        typer.echo(f"report: {made.source}, {made.size / 1e6:.1f} MB -> {made.report}")
+    for key, problem in made.problems.items():
+        typer.echo(f"failed: {key}: {problem}", err=True)
+    raise typer.Exit(1 if made.problems else 0)

@@ -1,0 +1,375 @@
+"""The sections of a report on one evaluation or several: scores, groups, and the samples behind them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from segdata.choices import RankBy
+from segdata.dataset import Row, find_images, open_rows
+from segdata.domains import DOMAINS
+from segdata.errors import InputError, SampleError
+from segdata.quality.evaluate import Comparison, Evaluation, Means, SampleScores
+from segdata.report.html import charts
+from segdata.report.html.page import Chart, Gallery, Page, Section, Table
+from segdata.report.html.samples import Drawing, DrawPair, Pair, draw_cards
+from segdata.report.overlays import Colour
+from segdata.report.picture import Show, legend, photo_path
+from segdata.sample import path_of
+
+TITLES: dict[RankBy, str] = {"iou": "IoU", "contour_accuracy": "contour accuracy", "boundary_iou": "boundary IoU"}
+_SIZES = ("smallest quarter", "second quarter", "third quarter", "largest quarter")
+_LISTED = 50
+
+
+def _legend(*shown: Show) -> tuple[tuple[Colour, str], ...]:
+    return tuple((colour, meaning.replace("the data set's mask", "the truth")) for colour, meaning in legend(shown))
+
+
+_ONE, _TWO = _legend("mask", "difference", "errors"), _legend("mask", "difference")
+
+
+def evaluation_page(comparison: Comparison, by: RankBy, drawing: Drawing) -> Page:
+    """Give the report on predictors that were scored against the same truth.
+
+    Raises `InputError` where the masks that were scored are not there any more, unless no sample is to be drawn.
+    """
+    evaluations = comparison.predictors
+    names = _names([each.predictor for each in evaluations])
+    files = _Files(evaluations, drawing.images) if drawing.most else None
+    sections = [_scores(evaluations, names, comparison)]
+    if len(evaluations) > 1:
+        sections.append(_side_by_side(evaluations, names, by, files, drawing))
+    if files is not None:
+        sections += [
+            _extremes(evaluation, name, by, files, drawing, alone=len(names) == 1)
+            for evaluation, name in zip(evaluations, names, strict=True)
+        ]
+    sections += [*_groups(evaluations, names), _by_size(evaluations, names)]
+    if any(each.sweep for each in evaluations):
+        sections.append(_sweep(evaluations, names))
+    sections += [*_left_out(evaluations, names), _how(evaluations[0])]
+    settings = evaluations[0].settings
+    what = names[0] if len(names) == 1 else f"{len(names)} models"
+    text = f"{evaluations[0].count:,} samples of {settings.gt}. All scores are percent; means are over samples."
+    return Page(f"{what} against {Path(settings.gt).name or settings.gt}", text, sections)
+
+
+def _names(predictors: Sequence[str]) -> list[str]:
+    """Give short names that are still told apart."""
+    last = [Path(predictor).name or predictor for predictor in predictors]
+    return last if len(set(last)) == len(last) else list(predictors)
+
+
+def _values(evaluation: Evaluation, measure: str) -> list[float]:
+    return [getattr(sample, measure) for sample in evaluation.samples]
+
+
+def _percent(value: float, digits: int = 1) -> str:
+    return f"{100 * value:.{digits}f}"
+
+
+def _scores(evaluations: Sequence[Evaluation], names: Sequence[str], comparison: Comparison) -> Section:
+    drawn = []
+    for measure, title in TITLES.items():
+        values = [_values(evaluation, measure) for evaluation in evaluations]
+        said = "; ".join(
+            f"{name + ': ' if len(names) > 1 else ''}median {_percent(float(np.median(each)))}, "
+            f"a tenth of the samples below {_percent(float(np.quantile(each, 0.1)))}"
+            for name, each in zip(names, values, strict=True)
+        )
+        series = [charts.Values(name, each) for name, each in zip(names, values, strict=True)]
+        drawn.append(Chart(charts.histogram(series, title), f"Samples by {title}; {said}."))
+    rows = [
+        (
+            name,
+            f"{each.count:,}",
+            *(f"{_percent(each.mean[measure])} ± {_percent(each.std[measure])}" for measure in TITLES),
+            _percent(each.mean["precision"]),
+            _percent(each.mean["recall"]),
+            _percent(each.pooled["iou"]),
+        )
+        for name, each in zip(names, evaluations, strict=True)
+    ]
+    head = ("predictions", "samples", *TITLES.values(), "precision", "recall", "pooled IoU")
+    tables = [Table("Mean scores and their standard deviation", head, rows)]
+    if comparison.differences:
+        short = dict(zip((each.predictor for each in evaluations), names, strict=True))
+        tables.append(
+            Table(
+                f"Difference to {names[0]} on the same samples, with the 95 % interval of a paired bootstrap",
+                ("predictions", "measure", "samples", "difference", "from", "to"),
+                [
+                    (
+                        short.get(each.a, each.a),
+                        TITLES.get(each.measure, each.measure),  # type: ignore[call-overload]
+                        f"{each.count:,}",
+                        *(f"{100 * value:+.2f}" for value in (each.difference, each.low, each.high)),
+                    )
+                    for each in comparison.differences
+                ],
+            )
+        )
+    return Section("Scores", "", tuple(drawn), tuple(tables))
+
+
+def _groups(evaluations: Sequence[Evaluation], names: Sequence[str]) -> Iterable[Section]:
+    for title, columns in (
+        ("Scores by domain", [each.domains for each in evaluations]),
+        ("Scores by split", [each.splits for each in evaluations]),
+    ):
+        found = set().union(*columns)
+        if len(found) < 2:
+            continue
+        groups = [name for name in DOMAINS if name in found] + sorted(found - set(DOMAINS))
+        drawn = []
+        for measure, label in list(TITLES.items())[:2]:
+            spreads = [
+                charts.Spread(
+                    name,
+                    [column[group].mean[measure] if group in column else None for group in groups],
+                    [_margin(column.get(group), measure) for group in groups],
+                )
+                for name, column in zip(names, columns, strict=True)
+            ]
+            caption = f"Mean {label} of each group, with the 95 % interval of the mean (1.96 standard errors)."
+            drawn.append(Chart(charts.spreads(groups, spreads, label), caption))
+        rows = [
+            (
+                *((group, name) if len(names) > 1 else (group,)),
+                f"{column[group].count:,}",
+                *(_percent(column[group].mean[measure]) for measure in TITLES),
+            )
+            for group in groups
+            for name, column in zip(names, columns, strict=True)
+            if group in column
+        ]
+        head = ("group", *(("predictions",) if len(names) > 1 else ()), "samples", *TITLES.values())
+        yield Section(title, "", tuple(drawn), (Table(title, head, rows),))
+
+
+def _margin(means: Means | None, measure: str) -> float:
+    return 1.96 * means.std[measure] / math.sqrt(means.count) if means is not None else 0.0
+
+
+def _by_size(evaluations: Sequence[Evaluation], names: Sequence[str]) -> Section:
+    drawn, rows = [], []
+    for evaluation, name in zip(evaluations, names, strict=True):
+        samples = sorted(evaluation.samples, key=lambda sample: sample.gt_area)
+        areas = [sample.gt_area for sample in samples]
+        series = charts.Values(name, [sample.iou for sample in samples])
+        caption = f"{name}: IoU of each sample over the pixels of its true mask."
+        drawn.append(Chart(charts.against_size(areas, [series], "IoU"), caption))
+        for title, part in zip(_SIZES, np.array_split(np.arange(len(samples)), len(_SIZES)), strict=True):
+            if len(part):
+                chosen = [samples[number] for number in part]
+                rows.append(
+                    (
+                        *((title, name) if len(names) > 1 else (title,)),
+                        f"{chosen[0].gt_area:,} to {chosen[-1].gt_area:,}",
+                        *(_percent(float(np.mean([getattr(each, m) for each in chosen]))) for m in TITLES),
+                    )
+                )
+    head = ("persons", *(("predictions",) if len(names) > 1 else ()), "pixels", *TITLES.values())
+    return Section("Scores by size", "", tuple(drawn), (Table("Samples in four equal parts by size", head, rows),))
+
+
+def _sweep(evaluations: Sequence[Evaluation], names: Sequence[str]) -> Section:
+    swept = [
+        (name, each.sweep, each.best)
+        for name, each in zip(names, evaluations, strict=True)
+        if each.sweep and each.best is not None
+    ]
+    thresholds = [float(threshold) for threshold in swept[0][1]]
+    series = [charts.Values(name, list(sweep.values())) for name, sweep, _ in swept]
+    said = "; ".join(f"{name}: best at {best.threshold:g}, {_percent(best.iou, 2)}" for name, _, best in swept)
+    drawing = charts.curves(thresholds, series, "threshold", "mean IoU")
+    rows = [
+        (f"{threshold:.2f}", *(_percent(list(sweep.values())[place], 2) for _, sweep, _ in swept))
+        for place, threshold in enumerate(thresholds)
+    ]
+    text = "Probabilities become masks at a threshold; all other scores here are those at the best one."
+    table = Table("Mean IoU by threshold", ("threshold", *(name for name, _, _ in swept)), rows)
+    return Section("Threshold", text, (Chart(drawing, f"Mean IoU by threshold. {said}."),), (table,))
+
+
+def _side_by_side(
+    evaluations: Sequence[Evaluation], names: Sequence[str], by: RankBy, files: _Files | None, drawing: Drawing
+) -> Section:
+    first = {sample.key: sample for sample in evaluations[0].samples}
+    drawn, galleries = [], []
+    for number in range(1, len(evaluations)):
+        shared = [(first[other.key], other) for other in evaluations[number].samples if other.key in first]
+        if not shared:
+            continue
+        x = charts.Values(names[0], [getattr(a, by) for a, _ in shared])
+        y = charts.Values(names[number], [getattr(b, by) for _, b in shared])
+        better = sum(b > a for a, b in zip(x.values, y.values, strict=True))
+        worse = sum(b < a for a, b in zip(x.values, y.values, strict=True))
+        caption = (
+            f"{TITLES[by]} of each sample: {names[0]} from left to right, {names[number]} upwards. {names[number]} is "
+            f"better on {better:,}, worse on {worse:,} of {len(shared):,} samples."
+        )
+        drawn.append(Chart(charts.one_against_other(x, y), caption))
+        if files is None:
+            continue
+        shared.sort(key=lambda pair: (getattr(pair[1], by) - getattr(pair[0], by), pair[0].key))
+        half = max(1, drawing.most // 2)
+        lost = [pair for pair in shared[:half] if getattr(pair[1], by) < getattr(pair[0], by)]
+        gained = [pair for pair in shared[: -half - 1 : -1] if getattr(pair[1], by) > getattr(pair[0], by)]
+        for title, pairs in (
+            (f"Where {names[number]} is worse than {names[0]}", lost),
+            (f"Where {names[number]} is better than {names[0]}", gained),
+        ):
+            if pairs:
+                tasks = [
+                    files.pair(
+                        a,
+                        f"{TITLES[by]} {_percent(getattr(a, by))} → {_percent(getattr(b, by))}{_said(a)}",
+                        [(0, names[0]), (number, names[number])],
+                    )
+                    for a, b in pairs
+                ]
+                galleries.append(_gallery(title, tasks, evaluations[0], drawing))
+    text = f"Each model against {names[0]}, sample by sample."
+    return Section("Model beside model", text, tuple(drawn), (), tuple(galleries))
+
+
+def _extremes(
+    evaluation: Evaluation, name: str, by: RankBy, files: _Files, drawing: Drawing, *, alone: bool
+) -> Section:
+    ordered = sorted(evaluation.samples, key=lambda sample: (getattr(sample, by), sample.key))
+    worst, best = ordered[: drawing.most], ordered[: -max(1, drawing.most // 2) - 1 : -1]
+    number = files.number_of(evaluation)
+    galleries = []
+    for title, samples in ((f"Lowest {TITLES[by]}", worst), (f"Highest {TITLES[by]}", best)):
+        tasks = [
+            files.pair(
+                sample,
+                f"IoU {_percent(sample.iou)}, contour accuracy {_percent(sample.contour_accuracy)}{_said(sample)}",
+                [(number, name)],
+            )
+            for sample in samples
+        ]
+        galleries.append(_gallery(title, tasks, evaluation, drawing))
+    title = "Worst and best samples" if alone else f"Worst and best samples of {name}"
+    tolerances = evaluation.settings.tolerance_pixels
+    within = f"{tolerances[0]}" if len(tolerances) == 1 else f"{tolerances[0]} to {tolerances[-1]}"
+    text = (
+        "Contour errors show both outlines, each point in the colour of its distance to the other: green is within the "
+        f"tolerance of contour accuracy ({within} pixels), red four times as far. A picture opens large."
+    )
+    return Section(title, text, galleries=tuple(galleries))
+
+
+def _gallery(title: str, tasks: list[Pair], evaluation: Evaluation, drawing: Drawing) -> Gallery:
+    threshold = evaluation.settings.threshold
+    if threshold == "sweep":
+        threshold = evaluation.best.threshold if evaluation.best is not None else None
+    cards = draw_cards(DrawPair(evaluation.settings, threshold), tasks, lambda task: task.key, drawing)
+    return Gallery(title, "", cards, _ONE if len(tasks[0].preds) == 1 else _TWO)
+
+
+def _said(sample: SampleScores) -> str:
+    return "".join(f", {value}" for value in (sample.domain, sample.split) if value)
+
+
+def _left_out(evaluations: Sequence[Evaluation], names: Sequence[str]) -> Iterable[Section]:
+    tables = []
+    for evaluation, name in zip(evaluations, names, strict=True):
+        if evaluation.failures:
+            rows = [(each.key, each.message) for each in evaluation.failures[:_LISTED]]
+            rest = len(evaluation.failures) - len(rows)
+            tables.append(Table(f"Could not be scored: {name}", ("sample", "why"), rows, rest))
+        if evaluation.skipped:
+            rows = [(key, "has no partner") for key in evaluation.skipped[:_LISTED]]
+            rest = len(evaluation.skipped) - len(rows)
+            tables.append(Table(f"Skipped: {name}", ("sample", "why"), rows, rest))
+    if tables:
+        yield Section("Samples left out", "They are in no figure of this page.", tables=tuple(tables))
+
+
+def _how(evaluation: Evaluation) -> Section:
+    settings = evaluation.settings
+    scale = "as they are" if settings.height is None else f"scaled to {settings.height:,} pixels of height"
+    threshold = "masks as they are"
+    if settings.threshold == "sweep":
+        threshold = "probabilities, at the threshold with the best mean IoU on these samples"
+    elif settings.threshold is not None:
+        threshold = f"probabilities, person from {settings.threshold:g} on"
+    rows = [
+        ("truth", settings.gt),
+        ("predictions", threshold),
+        ("size", ("cropped to the box of the truth, " if settings.crop_to_gt else "") + scale),
+        ("tolerance of contour accuracy", _share(settings.tolerance)),
+        ("band of boundary IoU", _share(settings.dilation)),
+        ("void pixels", "none" if settings.void is None else f"value {settings.void} counts nowhere"),
+        ("files without a partner", "refused" if settings.missing == "error" else "skipped"),
+    ]
+    return Section("How it was measured", "", tables=(Table("Settings", ("setting", "value"), rows),))
+
+
+def _share(value: float) -> str:
+    return f"{value:g} pixels" if value >= 1 else f"{100 * value:g} % of the diagonal"
+
+
+class _Files:
+    """Finds the files of evaluated samples, from what the evaluation says of its folders."""
+
+    def __init__(self, evaluations: Sequence[Evaluation], images: Path | None) -> None:
+        self.evaluations = evaluations
+        self.images = images
+        keys = {sample.key for evaluation in evaluations for sample in evaluation.samples}
+        gt = evaluations[0].settings.gt
+        self.truth = _rows_of(gt, keys)
+        self.preds = [_rows_of(each.predictor, keys) for each in evaluations]
+        self.photos = {} if images is None else find_images(images)
+
+    def number_of(self, evaluation: Evaluation) -> int:
+        """Give the place of an evaluation among the others."""
+        return next(number for number, each in enumerate(self.evaluations) if each is evaluation)
+
+    def pair(self, sample: SampleScores, facts: str, preds: Sequence[tuple[int, str]]) -> Pair:
+        """Give what draws a sample: with the predictions of the models of these numbers, under these names."""
+        files = []
+        for number, name in preds:
+            column = "mask_file_name" if self.evaluations[number].settings.threshold is None else _PROBABILITY
+            files.append((name, self._mask(self.preds[number], sample.key, column)))
+        truth = self._mask(self.truth, sample.key, "mask_file_name")
+        return Pair(
+            sample.key, facts, self._photo(sample.key, preds[0][0]), truth, tuple(files), sample.tolerance_pixels
+        )
+
+    @staticmethod
+    def _mask(found: tuple[Path, dict[str, Row]], key: str, column: str) -> str:
+        root, rows = found
+        row = rows.get(key, {})
+        name = row.get(column) or row.get("mask_file_name")
+        return str(root / path_of(name)) if name else str(root / key)
+
+    def _photo(self, key: str, number: int) -> str | None:
+        for root, rows in (self.truth, self.preds[number]):
+            try:
+                return str(photo_path(root, rows[key], self.images))
+            except (KeyError, SampleError):
+                continue
+        photo = self.photos.get(key)
+        return None if photo is None else str(photo)
+
+
+_PROBABILITY = "probability_file_name"
+
+
+def _rows_of(folder: str, keys: set[str]) -> tuple[Path, dict[str, Row]]:
+    """Give the rows of the samples, less what is not needed to find their files."""
+    if not Path(folder).is_dir():
+        raise InputError(
+            f"the masks of {folder} are not there",
+            "make the report in the folder where evaluate ran, or say --count 0 for one without pictures",
+        )
+    root, rows = open_rows(folder, "mask_file_name")
+    columns = ("key", "file_name", "photo", "mask_file_name", _PROBABILITY)
+    return root, {row["key"]: {name: row.get(name) for name in columns} for row in rows() if row["key"] in keys}
