@@ -55,17 +55,33 @@ def fourth_of(network: AnyNetwork) -> Fourth:
     return "prior" if "prior" in network.needs else "saliency" if "saliency" in network.needs else ""
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Put weights into a network, in place. Raises `InputError` where the file is missing or does not fit."""
+def load_weights(network: nn.Module, path: Path, *, widen: bool = False) -> None:
+    """Put weights into a network, in place. Raises `InputError` where the file is missing or does not fit.
+
+    With `widen` they may be of a network that sees photos alone, where this one sees a mask of the frame before or a
+    saliency map as well: that counts for nothing at first, so that the network begins as the other one was.
+    """
     from safetensors import SafetensorError  # noqa: PLC0415
     from safetensors.torch import load_file  # noqa: PLC0415
 
     try:
-        network.load_state_dict(load_file(path))
+        stored = load_file(path)
+        network.load_state_dict(_widened(stored, network) if widen else stored)
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist", "let the run finish its first epoch") from error
     except (SafetensorError, RuntimeError) as error:
         raise InputError(f"the weights in {path} do not fit the network", "check which network it holds") from error
+
+
+def _widened(stored: dict[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:
+    """Give convolutions of photos zeros for a fourth channel, where the network has one."""
+    wanted = {name: value.shape[1] for name, value in network.state_dict().items() if value.dim() == 4}
+    return {
+        name: torch.nn.functional.pad(value, (0, 0, 0, 0, 0, 1))
+        if value.dim() == 4 and (value.shape[1], wanted.get(name)) == (3, 4)
+        else value
+        for name, value in stored.items()
+    }
 
 
 def save_weights(network: nn.Module, path: Path, facts: dict[str, str | int]) -> None:

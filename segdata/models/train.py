@@ -85,8 +85,9 @@ def train(
     network : options of the network's builder, such as ``{"backbone": "mobilenet-v2"}``; by default the builder's own,
         and from ``bundled`` those of the bundled network.
     init : ``imagenet`` starts from a backbone trained on ImageNet, ``none`` from nothing, ``bundled`` from the model
-        that comes with segdata, else the folder of a run, a .safetensors file or an exported .onnx file. By default
-        ``imagenet`` for networks whose backbone some package carries weights of, and ``none`` for others.
+        that comes with segdata, else the folder of a run, a .safetensors file or an exported .onnx file; a network with
+        a fourth channel may start from one without. By default ``imagenet`` for networks whose backbone some package
+        carries weights of, and ``none`` for others.
     freeze_norms : leaves the statistics of batch normalisation as they are, as suits few photos. An exported file,
         ``bundled`` among them, has them folded away: training from it freezes them in any case, and so does training
         from a run that was frozen.
@@ -267,7 +268,7 @@ def initial_network(settings: TrainSettings) -> AnyNetwork:
         if path.suffix == ".onnx":
             load_exported(network, path)
         else:
-            load_weights(network, path / BEST if path.is_dir() else path)
+            load_weights(network, path / BEST if path.is_dir() else path, widen=True)
     return network
 
 

@@ -14,9 +14,11 @@ from safetensors.numpy import load_file
 
 from segdata.dataset import Dataset
 from segdata.errors import InputError
+from segdata.models.networks import build_network
 from segdata.models.registry import open_model
-from segdata.models.runs import BEST, LAST, TorchSegmenter, load_run
-from segdata.models.train import CHECKPOINT, train
+from segdata.models.runs import BEST, LAST, TorchSegmenter, load_run, save_weights
+from segdata.models.settings import TrainSettings
+from segdata.models.train import CHECKPOINT, initial_network, train
 from segdata.ops.merge_coco import merge_coco
 from segdata.ops.split import split
 from segdata.pixels import decode_image, encode_png
@@ -92,6 +94,19 @@ def test_a_later_stage_starts_from_an_earlier_run(run: Path, data: Path, tmp_pat
     train([data], tmp_path / "second", **still)
     before, after = (dict(load_run(each)[0].named_parameters()) for each in (run, tmp_path / "second"))
     assert all(before[name].allclose(after[name], atol=1e-5) for name in before)
+
+
+def test_a_network_with_a_fourth_channel_starts_as_the_one_without_it(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    photo, prior = torch.full((1, 3, 64, 64), 90.0), torch.full((1, 1, 64, 64), 255.0)
+    plain = build_network("rcrnet", {}).eval()
+    save_weights(plain, tmp_path / "plain.safetensors", {})
+    start = TrainSettings("rcrnet", (), {"prior": True}, init=str(tmp_path / "plain.safetensors"))
+    wider = initial_network(start).eval()
+    with torch.no_grad():
+        assert torch.equal(wider(torch.cat([photo, prior], 1)), plain(photo))
+    with pytest.raises(InputError, match="do not fit"):
+        initial_network(msgspec.structs.replace(start, model="rcrnet-encoder"))
 
 
 def test_the_bundled_model_is_tuned_without_saying_how_its_network_is_built(data: Path, tmp_path: Path) -> None:
