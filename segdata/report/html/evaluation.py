@@ -9,16 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from segdata.choices import RankBy
-from segdata.dataset import Row, find_images, open_rows
 from segdata.domains import DOMAINS
-from segdata.errors import InputError, SampleError
 from segdata.quality.evaluate import Comparison, Evaluation, Means, SampleScores
 from segdata.report.html import charts
+from segdata.report.html.evaluated_files import EvaluatedFiles
 from segdata.report.html.page import Chart, Gallery, Page, Section, Table
 from segdata.report.html.samples import Drawing, DrawPair, Pair, draw_cards
 from segdata.report.overlays import Colour
-from segdata.report.picture import Show, legend, photo_path
-from segdata.sample import path_of
+from segdata.report.picture import Show, legend
 
 TITLES: dict[RankBy, str] = {"iou": "IoU", "contour_accuracy": "contour accuracy", "boundary_iou": "boundary IoU"}
 _SIZES = ("smallest quarter", "second quarter", "third quarter", "largest quarter")
@@ -39,15 +37,12 @@ def evaluation_page(comparison: Comparison, by: RankBy, drawing: Drawing) -> Pag
     """
     evaluations = comparison.predictors
     names = _names([each.predictor for each in evaluations])
-    files = _Files(evaluations, drawing.images) if drawing.most else None
+    files = EvaluatedFiles(evaluations, drawing.images) if drawing.most else None
     sections = [_scores(evaluations, names, comparison)]
     if len(evaluations) > 1:
         sections.append(_side_by_side(evaluations, names, by, files, drawing))
     if files is not None:
-        sections += [
-            _extremes(evaluation, name, by, files, drawing, alone=len(names) == 1)
-            for evaluation, name in zip(evaluations, names, strict=True)
-        ]
+        sections += [_extremes(evaluations, names, number, by, files, drawing) for number in range(len(names))]
     sections += [*_groups(evaluations, names), _by_size(evaluations, names)]
     if any(each.sweep for each in evaluations):
         sections.append(_sweep(evaluations, names))
@@ -197,7 +192,7 @@ def _sweep(evaluations: Sequence[Evaluation], names: Sequence[str]) -> Section:
 
 
 def _side_by_side(
-    evaluations: Sequence[Evaluation], names: Sequence[str], by: RankBy, files: _Files | None, drawing: Drawing
+    evaluations: Sequence[Evaluation], names: Sequence[str], by: RankBy, files: EvaluatedFiles | None, drawing: Drawing
 ) -> Section:
     first = {sample.key: sample for sample in evaluations[0].samples}
     drawn, galleries = [], []
@@ -239,11 +234,16 @@ def _side_by_side(
 
 
 def _extremes(
-    evaluation: Evaluation, name: str, by: RankBy, files: _Files, drawing: Drawing, *, alone: bool
+    evaluations: Sequence[Evaluation],
+    names: Sequence[str],
+    number: int,
+    by: RankBy,
+    files: EvaluatedFiles,
+    drawing: Drawing,
 ) -> Section:
+    evaluation, name = evaluations[number], names[number]
     ordered = sorted(evaluation.samples, key=lambda sample: (getattr(sample, by), sample.key))
     worst, best = ordered[: drawing.most], ordered[: -max(1, drawing.most // 2) - 1 : -1]
-    number = files.number_of(evaluation)
     galleries = []
     for title, samples in ((f"Lowest {TITLES[by]}", worst), (f"Highest {TITLES[by]}", best)):
         tasks = [
@@ -255,7 +255,7 @@ def _extremes(
             for sample in samples
         ]
         galleries.append(_gallery(title, tasks, evaluation, drawing))
-    title = "Worst and best samples" if alone else f"Worst and best samples of {name}"
+    title = "Worst and best samples" if len(names) == 1 else f"Worst and best samples of {name}"
     tolerances = evaluation.settings.tolerance_pixels
     within = f"{tolerances[0]}" if len(tolerances) == 1 else f"{tolerances[0]} to {tolerances[-1]}"
     text = (
@@ -314,62 +314,3 @@ def _how(evaluation: Evaluation) -> Section:
 
 def _share(value: float) -> str:
     return f"{value:g} pixels" if value >= 1 else f"{100 * value:g} % of the diagonal"
-
-
-class _Files:
-    """Finds the files of evaluated samples, from what the evaluation says of its folders."""
-
-    def __init__(self, evaluations: Sequence[Evaluation], images: Path | None) -> None:
-        self.evaluations = evaluations
-        self.images = images
-        keys = {sample.key for evaluation in evaluations for sample in evaluation.samples}
-        gt = evaluations[0].settings.gt
-        self.truth = _rows_of(gt, keys)
-        self.preds = [_rows_of(each.predictor, keys) for each in evaluations]
-        self.photos = {} if images is None else find_images(images)
-
-    def number_of(self, evaluation: Evaluation) -> int:
-        """Give the place of an evaluation among the others."""
-        return next(number for number, each in enumerate(self.evaluations) if each is evaluation)
-
-    def pair(self, sample: SampleScores, facts: str, preds: Sequence[tuple[int, str]]) -> Pair:
-        """Give what draws a sample: with the predictions of the models of these numbers, under these names."""
-        files = []
-        for number, name in preds:
-            column = "mask_file_name" if self.evaluations[number].settings.threshold is None else _PROBABILITY
-            files.append((name, self._mask(self.preds[number], sample.key, column)))
-        truth = self._mask(self.truth, sample.key, "mask_file_name")
-        return Pair(
-            sample.key, facts, self._photo(sample.key, preds[0][0]), truth, tuple(files), sample.tolerance_pixels
-        )
-
-    @staticmethod
-    def _mask(found: tuple[Path, dict[str, Row]], key: str, column: str) -> str:
-        root, rows = found
-        row = rows.get(key, {})
-        name = row.get(column) or row.get("mask_file_name")
-        return str(root / path_of(name)) if name else str(root / key)
-
-    def _photo(self, key: str, number: int) -> str | None:
-        for root, rows in (self.truth, self.preds[number]):
-            try:
-                return str(photo_path(root, rows[key], self.images))
-            except (KeyError, SampleError):
-                continue
-        photo = self.photos.get(key)
-        return None if photo is None else str(photo)
-
-
-_PROBABILITY = "probability_file_name"
-
-
-def _rows_of(folder: str, keys: set[str]) -> tuple[Path, dict[str, Row]]:
-    """Give the rows of the samples, less what is not needed to find their files."""
-    if not Path(folder).is_dir():
-        raise InputError(
-            f"the masks of {folder} are not there",
-            "make the report in the folder where evaluate ran, or say --count 0 for one without pictures",
-        )
-    root, rows = open_rows(folder, "mask_file_name")
-    columns = ("key", "file_name", "photo", "mask_file_name", _PROBABILITY)
-    return root, {row["key"]: {name: row.get(name) for name in columns} for row in rows() if row["key"] in keys}
