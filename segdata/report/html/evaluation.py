@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,6 +31,14 @@ def _legend(*shown: Show) -> tuple[tuple[Colour, str], ...]:
 _ONE, _TWO = _legend("mask", "difference", "errors"), _legend("mask", "difference")
 
 
+class _Pictures(NamedTuple):
+    """By what score samples are chosen to be drawn, where their files are, and how they are drawn."""
+
+    by: RankBy
+    files: EvaluatedFiles
+    drawing: Drawing
+
+
 def evaluation_page(comparison: Comparison, by: RankBy, drawing: Drawing) -> Page:
     """Give the report on predictors that were scored against the same truth.
 
@@ -37,12 +46,14 @@ def evaluation_page(comparison: Comparison, by: RankBy, drawing: Drawing) -> Pag
     """
     evaluations = comparison.predictors
     names = _names([each.predictor for each in evaluations])
-    files = EvaluatedFiles(evaluations, drawing.images) if drawing.most else None
+    pictures = None
+    if drawing.most:
+        pictures = _Pictures(by, EvaluatedFiles(evaluations, drawing.images), drawing)
     sections = [_scores(evaluations, names, comparison)]
     if len(evaluations) > 1:
-        sections.append(_side_by_side(evaluations, names, by, files, drawing))
-    if files is not None:
-        sections += [_extremes(evaluations, names, number, by, files, drawing) for number in range(len(names))]
+        sections.append(_side_by_side(evaluations, names, by, pictures))
+    if pictures is not None:
+        sections += [_extremes(evaluations, names, number, pictures) for number in range(len(names))]
     sections += [*_groups(evaluations, names), _by_size(evaluations, names)]
     if any(each.sweep for each in evaluations):
         sections.append(_sweep(evaluations, names))
@@ -192,7 +203,7 @@ def _sweep(evaluations: Sequence[Evaluation], names: Sequence[str]) -> Section:
 
 
 def _side_by_side(
-    evaluations: Sequence[Evaluation], names: Sequence[str], by: RankBy, files: EvaluatedFiles | None, drawing: Drawing
+    evaluations: Sequence[Evaluation], names: Sequence[str], by: RankBy, pictures: _Pictures | None
 ) -> Section:
     first = {sample.key: sample for sample in evaluations[0].samples}
     drawn, galleries = [], []
@@ -209,10 +220,10 @@ def _side_by_side(
             f"better on {better:,}, worse on {worse:,} of {len(shared):,} samples."
         )
         drawn.append(Chart(charts.one_against_other(x, y), caption))
-        if files is None:
+        if pictures is None:
             continue
         shared.sort(key=lambda pair: (getattr(pair[1], by) - getattr(pair[0], by), pair[0].key))
-        half = max(1, drawing.most // 2)
+        half = max(1, pictures.drawing.most // 2)
         lost = [pair for pair in shared[:half] if getattr(pair[1], by) < getattr(pair[0], by)]
         gained = [pair for pair in shared[: -half - 1 : -1] if getattr(pair[1], by) > getattr(pair[0], by)]
         for title, pairs in (
@@ -221,26 +232,20 @@ def _side_by_side(
         ):
             if pairs:
                 tasks = [
-                    files.pair(
+                    pictures.files.pair(
                         a,
                         f"{TITLES[by]} {_percent(getattr(a, by))} → {_percent(getattr(b, by))}{_said(a)}",
                         [(0, names[0]), (number, names[number])],
                     )
                     for a, b in pairs
                 ]
-                galleries.append(_gallery(title, tasks, evaluations[0], drawing))
+                galleries.append(_gallery(title, tasks, evaluations[0], pictures.drawing))
     text = f"Each model against {names[0]}, sample by sample."
     return Section("Model beside model", text, tuple(drawn), (), tuple(galleries))
 
 
-def _extremes(
-    evaluations: Sequence[Evaluation],
-    names: Sequence[str],
-    number: int,
-    by: RankBy,
-    files: EvaluatedFiles,
-    drawing: Drawing,
-) -> Section:
+def _extremes(evaluations: Sequence[Evaluation], names: Sequence[str], number: int, pictures: _Pictures) -> Section:
+    by, files, drawing = pictures
     evaluation, name = evaluations[number], names[number]
     ordered = sorted(evaluation.samples, key=lambda sample: (getattr(sample, by), sample.key))
     worst, best = ordered[: drawing.most], ordered[: -max(1, drawing.most // 2) - 1 : -1]
