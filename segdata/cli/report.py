@@ -19,7 +19,8 @@ def report(
     ] = None,
     by: Annotated[RankBy, typer.Option(help="The score by which samples are the worst.")] = "iou",
     count: Annotated[
-        int, typer.Option("--count", "-n", min=0, help="Samples to show of each kind; 0 for no pictures.")
+        int,
+        typer.Option("--count", "-n", min=0, max=100, help="Worst samples to show, half as many of the best; 0: none."),
     ] = 12,
     check: Annotated[bool, typer.Option("--check", help="Of a data set, list what validate finds too.")] = False,
     workers: Workers = None,

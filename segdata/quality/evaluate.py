@@ -172,7 +172,7 @@ def evaluate(
     >>> evaluate(folder / "preds", folder / "gt").mean["iou"]
     0.5
     """
-    options = _Options(tolerance, dilation, void, threshold, height, crop_to_gt, resize)
+    options = Scoring(tolerance, dilation, void, threshold, height, crop_to_gt, resize)
     _check(options)
     pairs = _match(preds, gt, missing, probable=threshold is not None)
     swept = None
@@ -235,11 +235,13 @@ def _difference(a: Evaluation, b: Evaluation, measure: str) -> Difference:
 
 
 class _Pairs(NamedTuple):
-    pairs: list[_Pair]
+    pairs: list[ScoredPair]
     skipped: list[str]
 
 
-class _Pair(NamedTuple):
+class ScoredPair(NamedTuple):
+    """The files of a prediction and of its truth."""
+
     key: str
     pred: str
     gt: str
@@ -256,7 +258,7 @@ def _match(preds: str | Path, gt: str | Path, missing: Missing, *, probable: boo
         more = f" ({len(lonely):,} files have none)" if len(lonely) > 1 else ""
         raise InputError(f"{path} has no partner in {other}{more}", "give all of them, or say --missing skip")
     pairs = [
-        _Pair(key, pred_files[key][0], path, row.get("domain"), row.get("split"))
+        ScoredPair(key, pred_files[key][0], path, row.get("domain"), row.get("split"))
         for key, (path, row) in gt_files.items()
         if key in pred_files
     ]
@@ -276,7 +278,9 @@ def _mask_files(folder: str | Path, *, probable: bool = False) -> dict[str, tupl
     return files
 
 
-class _Options(NamedTuple):
+class Scoring(NamedTuple):
+    """How pairs are scored, as `evaluate` says; `threshold` is ``"sweep"`` in the first pass of a sweep."""
+
     tolerance: float
     dilation: float
     void: int | None
@@ -286,7 +290,7 @@ class _Options(NamedTuple):
     resize: bool
 
 
-def _check(options: _Options) -> None:
+def _check(options: Scoring) -> None:
     contour_tolerance((1, 1), options.tolerance)
     band_width((1, 1), options.dilation)
     if isinstance(options.threshold, float | int) and not 0 <= options.threshold <= 1:
@@ -303,12 +307,13 @@ class _Swept(NamedTuple):
 _Scored: TypeAlias = "tuple[Scores, int] | list[float] | Failure"
 
 
-class _Score(msgspec.Struct, frozen=True):
+class ScorePair(msgspec.Struct, frozen=True):
     """The work on one pair of files."""
 
-    options: _Options
+    options: Scoring
 
-    def __call__(self, pair: _Pair) -> _Scored:
+    def __call__(self, pair: ScoredPair) -> _Scored:
+        """Give the scores and the tolerance in pixels; for a sweep the IoU at each threshold; or what failed."""
         try:
             return self._score(pair)
         except SampleError as error:
@@ -319,7 +324,7 @@ class _Score(msgspec.Struct, frozen=True):
             logging.getLogger("segdata").debug("%s failed on %s", STEP, pair.key, exc_info=True)
             return Failure(pair.key, "internal-error", f"{pair.pred}: {type(error).__name__}: {error}")
 
-    def _score(self, pair: _Pair) -> tuple[Scores, int] | list[float]:
+    def _score(self, pair: ScoredPair) -> tuple[Scores, int] | list[float]:
         options = self.options
         gt, void = decode_mask(read_file(pair.gt), pair.gt, options.void)
         box = mask_box(gt) if options.crop_to_gt else None
@@ -342,7 +347,7 @@ class _Score(msgspec.Struct, frozen=True):
         scores = score(pred, gt, tolerance=options.tolerance, dilation=options.dilation, void=void)
         return scores, contour_tolerance(gt.shape, options.tolerance)
 
-    def _same_size(self, array: Map, shape: tuple[int, int], pair: _Pair) -> Map:
+    def _same_size(self, array: Map, shape: tuple[int, int], pair: ScoredPair) -> Map:
         if array.shape == shape:
             return array
         if self.options.resize:
@@ -355,12 +360,12 @@ class _Score(msgspec.Struct, frozen=True):
 
 
 def _run(
-    pairs: _Pairs, options: _Options, engine: Engine | None, progress: Progress | None, step: str
-) -> Iterator[tuple[_Pair, _Scored]]:
+    pairs: _Pairs, options: Scoring, engine: Engine | None, progress: Progress | None, step: str
+) -> Iterator[tuple[ScoredPair, _Scored]]:
     chosen: Engine = engine or Inline()
     if progress is not None:
         progress.begin(step, len(pairs.pairs))
-    work: Callable[[_Pair], _Scored] = _Score(options)
+    work: Callable[[ScoredPair], _Scored] = ScorePair(options)
     with closing(chosen.map(work, pairs.pairs)) as results:
         for pair, result in zip(pairs.pairs, results, strict=True):
             if isinstance(result, Lost):
@@ -373,7 +378,7 @@ def _run(
 
 
 def _score_all(
-    pairs: _Pairs, options: _Options, engine: Engine | None, progress: Progress | None
+    pairs: _Pairs, options: Scoring, engine: Engine | None, progress: Progress | None
 ) -> tuple[list[SampleScores], list[Failure]]:
     samples, failures = [], []
     for pair, result in _run(pairs, options, engine, progress, STEP):
@@ -393,7 +398,7 @@ def _score_all(
     return samples, failures
 
 
-def _sweep(pairs: _Pairs, options: _Options, engine: Engine | None, progress: Progress | None) -> _Swept:
+def _sweep(pairs: _Pairs, options: Scoring, engine: Engine | None, progress: Progress | None) -> _Swept:
     table = [ious for _, ious in _run(pairs, options, engine, progress, "sweep") if isinstance(ious, list)]
     if not table:
         return _Swept({}, BestThreshold(0.5, 0.0))  # scoring at any threshold names what is wrong

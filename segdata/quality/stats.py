@@ -438,6 +438,6 @@ def _histogram(numbers: npt.NDArray[np.float64]) -> Histogram:
     else:
         edges = np.linspace(low, high, _BINS + 1)
     if edges[0] == edges[-1]:
-        edges = np.array([low - 0.5, low + 0.5])
+        edges = low + np.array([-0.05, 0.05]) * abs(low or 1)
     counts, _ = np.histogram(numbers, edges)
     return Histogram(edges.round(6).tolist(), counts.tolist())

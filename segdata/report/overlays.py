@@ -151,7 +151,9 @@ def show_difference(image: Image, truth: Mask, pred: Mask) -> Image:
     return tint(shown, pred & ~truth, SURPLUS, 0.75)
 
 
-def show_contour_errors(image: Image, truth: Mask, pred: Mask, tolerance: int | None = None) -> Image:
+def show_contour_errors(
+    image: Image, truth: Mask, pred: Mask, tolerance: int | None = None, width: int | None = None
+) -> Image:
     """Draw both outlines over a dimmed photo, each point in the colour of its distance to the other outline.
 
     Green is within the `tolerance` in pixels (that of contour accuracy where it is not given), yellow, orange and red
@@ -160,7 +162,7 @@ def show_contour_errors(image: Image, truth: Mask, pred: Mask, tolerance: int | 
     near = max(1, contour_tolerance(truth.shape, 0.008) if tolerance is None else tolerance)
     shown = tint(image, np.ones(truth.shape, np.bool_), RIM, 0.5)
     outlines = boundary_map(truth), boundary_map(pred)
-    size = 2 * (line_width(image.shape) // 2 + 1) - 1
+    size = 2 * ((line_width(image.shape) if width is None else width) // 2 + 1) - 1
     brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     for own, other in (outlines, outlines[::-1]):
         distance = cv2.distanceTransform((~other).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

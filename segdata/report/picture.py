@@ -100,7 +100,8 @@ def read_photo(root: Path, row: Row, images: Path | None = None) -> Image:
     return decode_image(read_file(path), str(path))
 
 
-def _fitted(image: Image, size: tuple[int, int]) -> Image:
+def fitted(image: Image, size: tuple[int, int]) -> Image:
+    """Bring a picture to a width and height."""
     if size == (image.shape[1], image.shape[0]):
         return image
     smaller = size[0] * size[1] < image.shape[0] * image.shape[1]
@@ -130,7 +131,7 @@ def draw_sample(
     height, width = whole.shape[:2]
     size = (width, height) if box is None else fit_within((width, height), box)
     drawing = _Drawing(root, row, (width, height), size)
-    shown = _fitted(whole, size)
+    shown = fitted(whole, size)
     for kind in _order(show):
         try:
             shown = drawing.draw(kind, shown, prediction)

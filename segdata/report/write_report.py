@@ -10,7 +10,8 @@ from segdata.choices import RankBy
 from segdata.engine import Engine, Inline
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file
-from segdata.quality.evaluate import Comparison, Evaluation
+from segdata.quality.evaluate import MEASURES, Comparison, Evaluation, Means
+from segdata.quality.threshold import THRESHOLDS
 from segdata.report.html.charts import require_matplotlib, with_own_names
 from segdata.report.html.dataset import dataset_page
 from segdata.report.html.evaluation import TITLES, evaluation_page
@@ -51,7 +52,8 @@ def write_report(
     out : the page to write, .html. Of files that are there already, only a report is replaced.
     images : folder of the photos, where neither truth nor predictions have them.
     by : the score by which samples are the worst and the best, and by which models are compared.
-    count : how many samples are shown of each kind; 0 for a report without pictures.
+    count : how many samples are shown of each kind, of the best and of those on which models differ half as many; 0 for
+        a report without pictures, 100 at most.
     check : looks for everything that `validate` finds in a data set, too.
 
     Raises
@@ -75,12 +77,13 @@ def write_report(
         if check:
             raise InputError(f"{path} is an evaluation", "--check is for data sets")
         page = evaluation_page(read_evaluation(path), by, drawing)
+        problems: dict[str, str] = {}
     else:
-        page = dataset_page(str(source), check=check, drawing=drawing)
+        page, problems = dataset_page(str(source), check=check, drawing=drawing)
     page = _with_own_names(page)
     size = write_page(page, place)
     cards = [card for section in page.sections for gallery in section.galleries for card in gallery.cards]
-    problems = {card.key: "; ".join(card.problems) for card in cards if card.problems}
+    problems |= {card.key: "; ".join(card.problems) for card in cards if card.problems}
     return ReportFile(str(source), str(place), size, problems)
 
 
@@ -99,16 +102,42 @@ def read_evaluation(path: Path) -> Comparison:
         raise InputError(f"{path} is no evaluation ({error})", "give what segdata evaluate --json prints") from error
     if not found.predictors or not all(each.samples for each in found.predictors):
         raise InputError(f"{path} holds no scored sample", "give what segdata evaluate --json prints")
+    for each in found.predictors:
+        fault = _fault(each)
+        if fault:
+            raise InputError(f"{path} is no evaluation ({fault})", "give what segdata evaluate --json prints")
     return found
+
+
+def _fault(evaluation: Evaluation) -> str:
+    """Say what evaluate would not have written, if anything."""
+    settings, measures = evaluation.settings, set(MEASURES)
+    means: list[Evaluation | Means] = [evaluation, *evaluation.domains.values(), *evaluation.splits.values()]
+    for each in means:
+        if not (measures <= set(each.mean) and measures <= set(each.std) and "iou" in each.pooled and each.count > 0):
+            return "its means are not those of all measures"
+    if len({sample.key for sample in evaluation.samples}) != len(evaluation.samples):
+        return "a sample stands there twice"
+    for sample in evaluation.samples:
+        if not all(0 <= getattr(sample, name) <= 1 for name in MEASURES) or min(sample.gt_area, sample.pred_area) < 0:
+            return f"the scores of {sample.key} cannot be"
+    if not settings.tolerance_pixels or (settings.height is not None and settings.height < 1):
+        return "its settings cannot be"
+    if evaluation.sweep is not None and (
+        evaluation.best is None or list(evaluation.sweep) != [f"{threshold:.2f}" for threshold in THRESHOLDS]
+    ):
+        return "its sweep is not one of all thresholds"
+    return ""
 
 
 def _with_own_names(page: Page) -> Page:
     """Make the names in the drawings differ, which stand in one page."""
     sections = []
     for number, section in enumerate(page.sections):
+        names = [f"c{number}-{place}" for place in range(len(section.charts))]
         drawn = tuple(
-            chart._replace(svg=with_own_names(chart.svg, f"c{number}-{place}"))
-            for place, chart in enumerate(section.charts)
+            chart._replace(svg=with_own_names(chart.svg, name), name=name)
+            for chart, name in zip(section.charts, names, strict=True)
         )
         sections.append(section._replace(charts=drawn))
     return page._replace(sections=sections)

@@ -243,8 +243,8 @@ def test_predictions_are_shown_and_order_the_queue_by_how_much_differs(data, tmp
         write_file(tmp_path / "preds" / "shoot" / f"{number:04d}.png", encode_png(block(20 + 3 * (number % 3))))
     with serving(data, preds=tmp_path / "preds") as site:
         told = site.get("/api/site").json
-        assert (told["by"], told["predictions"]) == ("disagreement", True)
-        page = site.get("/api/queue", by="disagreement", first="high").json
+        assert (told["by"], told["predictions"]) == ("contradiction", True)
+        page = site.get("/api/queue", by="contradiction", first="high").json
         assert [item["key"][-1] for item in page["items"]] == ["2", "1", "4", "0", "3"]
         differing, union = 2 * 6 * 20 / 2400, 26 * 20 / 2400
         assert page["items"][0]["value"] == pytest.approx((differing * differing / union) ** 0.5)
@@ -259,7 +259,7 @@ def test_where_a_prediction_is_not_sure_a_difference_counts_less(data, tmp_path)
         write_file(preds / "masks" / "shoot" / f"{number:04d}.png", encode_png(block(30 - number)))
     write_rows(preds, [{**row, "confidence": 0.5 + number / 2} for number, row in enumerate(read_rows(preds))])
     with serving(data, preds=preds) as site:
-        first, second = site.get("/api/queue", by="disagreement", first="high").json["items"][:2]
+        first, second = site.get("/api/queue", by="contradiction", first="high").json["items"][:2]
         assert [first["key"][-1], second["key"][-1]] == ["1", "0"]
         assert first["value"] > 10 * second["value"]
         assert site.get("/api/queue", by="agreement").json["items"][0]["key"][-1] == "0"

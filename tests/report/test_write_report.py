@@ -1,6 +1,7 @@
 """A report holds the figures and the samples that belong to them, in one file, and is never half of one."""
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 
 import msgspec
@@ -12,8 +13,11 @@ from segdata.dataset import Dataset
 from segdata.engine import Processes
 from segdata.errors import InputError
 from segdata.files import write_file
-from segdata.pixels import decode_mask, encode_photo, encode_png
-from segdata.quality.evaluate import compare, evaluate
+from segdata.pixels import decode_image, decode_mask, encode_photo, encode_png
+from segdata.quality.evaluate import Comparison, compare, evaluate
+from segdata.report.html.evaluated_files import EvaluatedFiles
+from segdata.report.html.samples import DrawPair
+from segdata.report.overlays import MISSED, SURPLUS
 from segdata.report.write_report import MOST, read_evaluation, write_report
 
 PHOTOS = 8
@@ -113,6 +117,27 @@ def test_the_masks_that_a_model_contradicts_most_come_first(people, tmp_path):
     Dataset(merged).rewrite(iter(rows))
     write_report(data, out=tmp_path / "r.html", count=2)
     assert page(tmp_path / "r.html").cards[:2] == [rows[4]["key"], rows[3]["key"]]
+
+
+def test_what_was_decided_on_is_not_looked_at_first_again(people, tmp_path):
+    rows = [{**row, "disagreement": number} for number, row in enumerate(Dataset(people).rows())]
+    rows[-1]["review_decision"] = "accept"
+    for row in rows:
+        for name in (row["file_name"], row["mask_file_name"]):
+            write_file(tmp_path / "data" / name, (people / name).read_bytes())
+    write_file(tmp_path / "data" / "metadata.jsonl", b"")
+    Dataset(tmp_path / "data").rewrite(iter(rows))
+    write_report(tmp_path / "data", out=tmp_path / "r.html", count=1)
+    assert page(tmp_path / "r.html").cards[0] == rows[-2]["key"]
+
+
+def test_a_folder_of_photos_is_told_how_to_get_masks(people, tmp_path):
+    row = next(Dataset(people).rows())
+    write_file(tmp_path / "my photos" / "a.jpg", (people / row["file_name"]).read_bytes())
+    write_report(tmp_path / "my photos", out=tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text()
+    assert "There are no masks. segdata annotate &#39;" in text
+    assert "rank-labels" not in text
 
 
 def test_without_such_a_column_it_says_how_to_get_one(people, tmp_path):
@@ -244,6 +269,52 @@ def test_what_cannot_be_drawn_is_told_and_the_rest_is_there(people, scored, tmp_
     assert len(set(page(tmp_path / "r.html").cards)) == PHOTOS
 
 
+def test_masks_that_have_changed_since_they_were_scored_are_told(people, scored, tmp_path):
+    keys, one, _ = scored
+    preds = tmp_path / "near"
+    for path in (one.parent / "near").iterdir():
+        write_file(preds / path.name, path.read_bytes())
+    scores = tmp_path / "scores.json"
+    for options in ({}, {"height": 200, "crop_to_gt": True}):
+        scores.write_bytes(msgspec.json.encode(evaluate(preds, people, **options)))
+        assert write_report(scores, out=tmp_path / "r.html", count=PHOTOS).problems == {}
+    mask, _ = decode_mask((preds / f"{keys[1]}.png").read_bytes(), "")
+    write_file(preds / f"{keys[1]}.png", encode_png(np.roll(mask, 9, axis=0)))
+    made = write_report(scores, out=tmp_path / "r.html", count=PHOTOS)
+    assert list(made.problems) == [keys[1]]
+    assert "has changed since it was scored" in made.problems[keys[1]]
+
+
+def test_a_small_person_in_a_large_photo_is_seen(tmp_path):
+    truth = np.zeros((1500, 2000), bool)
+    truth[700:712, 900:912] = True
+    for name, mask in (("gt", truth), ("preds", np.roll(truth, 6, axis=1))):
+        write_file(tmp_path / name / "a.png", encode_png(mask))
+    scores = tmp_path / "scores.json"
+    scores.write_bytes(msgspec.json.encode(evaluate(tmp_path / "preds", tmp_path / "gt")))
+    evaluation = read_evaluation(scores)
+    files = EvaluatedFiles(evaluation.predictors, None)
+    card = DrawPair(evaluation.predictors[0].settings)(files.pair("a", "", [(0, "preds")]))
+    difference = next(picture for picture in card.pictures if picture.name == "difference")
+    pixels = decode_image(difference.webp).astype(int)
+    for colour in (MISSED, SURPLUS):
+        assert (np.abs(pixels - colour).max(axis=2) < 80).mean() > 0.02
+
+
+@pytest.mark.parametrize("name", [r"a$\frac$b", "$5 and $6", "_hidden", "long " * 30, "<b>é日本"])
+def test_models_are_named_as_they_are(people, scored, tmp_path, name):
+    scores = tmp_path / "scores.json"
+    comparison = read_evaluation(scored[2])
+    first, second = comparison.predictors
+    renamed = msgspec.structs.replace(second, predictor=f"m/{name}")
+    scores.write_bytes(msgspec.json.encode(Comparison([first, renamed], comparison.differences)))
+    write_report(scores, out=tmp_path / "r.html", count=0)
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    drawn = re.findall(r"<text[^>]*>([^<]*)</text>", text)
+    shown = [unescape(each).strip("\u200b") for each in drawn]
+    assert (name if len(name) < 40 else f"{name[:24]}…{name[-23:]}") in shown
+
+
 def test_masks_that_have_gone_are_an_error_unless_no_picture_is_wanted(scored, tmp_path):
     scores = tmp_path / "scores.json"
     scores.write_bytes(scored[1].read_bytes().replace(b"near", b"gone"))
@@ -283,6 +354,29 @@ def test_a_file_that_is_no_evaluation_is_named(tmp_path, text):
     (tmp_path / "scores.json").write_text(text)
     with pytest.raises(InputError, match=r"scores\.json"):
         write_report(tmp_path / "scores.json", out=tmp_path / "r.html")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mean": {}},
+        {"std": {"iou": 0.1}},
+        {"sweep": {"abc": 0.5}},
+        {"domains": {"far shot": {"count": 0, "mean": {}, "std": {}, "pooled": {}}}},
+        {"samples": lambda samples: [*samples, samples[0]]},
+        {"samples": lambda samples: [{**samples[0], "iou": 7.5}]},
+        {"samples": lambda samples: [{**samples[0], "gt_area": -4}]},
+        {"settings": lambda settings: {**settings, "tolerance_pixels": []}},
+        {"settings": lambda settings: {**settings, "height": 0}},
+    ],
+)
+def test_an_evaluation_that_was_changed_by_hand_is_refused(scored, tmp_path, change):
+    found = msgspec.json.decode(scored[1].read_bytes())
+    for name, value in change.items():
+        found[name] = value(found[name]) if callable(value) else value
+    (tmp_path / "scores.json").write_bytes(msgspec.json.encode(found))
+    with pytest.raises(InputError, match=r"scores\.json is no evaluation"):
+        write_report(tmp_path / "scores.json", out=tmp_path / "r.html", count=0)
 
 
 def test_wrong_options_are_refused(people, scored, tmp_path):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
-from segdata.dataset import Row, open_rows
+from segdata.dataset import METADATA, Row, open_rows
 from segdata.ops.expression import columns_of
 from segdata.quality.stats import Distribution, Stats, heat_picture, stats
 from segdata.quality.validate import Validation, validate
 from segdata.report.choose import choose
 from segdata.report.html import charts
-from segdata.report.html.page import Card, Chart, Gallery, Page, Section, Table
-from segdata.report.html.samples import Drawing, DrawSample, draw_cards
-from segdata.report.picture import legend
+from segdata.report.html.page import Card, Chart, Gallery, Page, Section, Table, amount
+from segdata.report.html.samples import BOXES, Drawing, DrawSample, draw_cards
+from segdata.report.picture import Show, legend
 from segdata.report.quantiles import QUANTILES_HEAD, TITLES, quantiles_row
 
 _SIZES = ("width", "height", "megapixels", "aspect", "mask_share")
@@ -24,17 +25,23 @@ SUSPECT = (
     ("uncertainty", "-uncertainty", "The model that made these masks was least sure of them."),
     ("confidence", "confidence", "The model that made these masks was least sure of them."),
 )
-_LEGEND = tuple(legend(("mask", "boxes", "keypoints")))
+_DECIDED = "review_decision"
 
 
-def dataset_page(data: str, *, check: bool, drawing: Drawing) -> Page:
-    """Give the report on a data set or a folder of photos; `check` looks for all that `validate` finds too."""
+def dataset_page(data: str, *, check: bool, drawing: Drawing) -> tuple[Page, dict[str, str]]:
+    """Give the report on a data set or a folder of photos, and what could not be read, by key.
+
+    `check` looks for all that `validate` finds too; that takes a data set.
+    """
+    faults = None
+    if check:
+        faults = validate(data, shown=_FINDINGS, engine=drawing.engine, progress=drawing.progress)
     found = stats(data, engine=drawing.engine, progress=drawing.progress)
     sections = [_holds(found)]
-    if check:
-        sections.append(_findings(validate(data, shown=_FINDINGS, engine=drawing.engine, progress=drawing.progress)))
+    if faults is not None:
+        sections.append(_findings(faults))
     if drawing.most:
-        sections.append(_suspects(data, drawing))
+        sections.append(_suspects(data, found, drawing))
     sections += [
         section
         for section in (
@@ -53,8 +60,8 @@ def dataset_page(data: str, *, check: bool, drawing: Drawing) -> Page:
         table = Table("Could not be read", ("sample", "why"), rows, found.failed - len(rows))
         sections.append(Section("Samples that could not be read", tables=(table,)))
     name = Path(data).resolve().name or data
-    text = f"{found.samples:,} samples, {found.masks:,} masks, {found.persons:,} persons."
-    return Page(f"Data set {name}", text, sections)
+    text = f"{amount(found.samples, 'sample')}, {amount(found.masks, 'mask')}, {amount(found.persons, 'person')}."
+    return Page(f"Data set {name}", text, sections), {each.key: each.message for each in found.failures}
 
 
 def _holds(found: Stats) -> Section:
@@ -89,26 +96,37 @@ def _findings(found: Validation) -> Section:
     return Section("Findings", text, tables=tables)
 
 
-def _suspects(data: str, drawing: Drawing) -> Section:
+def _suspects(data: str, found: Stats, drawing: Drawing) -> Section:
     root, rows = open_rows(data, "file_name")
-    known = columns_of(rows())
-    for column, sort, text in SUSPECT:
+    known, place = columns_of(rows()), shlex.quote(data)
+    then = f" What was decided on is left out. segdata review {place} opens them to decide and correct."
+    for column, sort, said in SUSPECT:
         if known.get(column):
-            chosen = choose(rows, None, sort, None, drawing.most).rows
-            cards = _cards(root, [row for row in chosen if row.get(column) is not None], drawing, column)
-            return Section("Look at these first", galleries=(Gallery(f"By {column}", text, cards, _LEGEND),))
-    text = (
-        "Nothing says yet which masks are likely wrong. Let a model contradict them, and make this report again: "
-        f"segdata annotate {data} --out preds --probabilities, then segdata rank-labels {data} preds."
-    )
+            chosen = choose(lambda: (row for row in rows() if not row.get(_DECIDED)), None, sort, None, drawing.most)
+            cards = _cards(root, [row for row in chosen.rows if row.get(column) is not None], drawing, column)
+            return Section("Look at these first", galleries=(_gallery(f"By {column}", said + then, cards),))
+    if found.masks and (root / METADATA).is_file():
+        text = (
+            "Nothing says yet which masks are likely wrong. Let a model contradict them, and make this report again: "
+            f"segdata annotate {place} --out preds --probabilities, then segdata rank-labels {place} preds."
+        )
+    else:
+        text = f"There are no masks. segdata annotate {place} --out preds makes some, and the least certain come first."
     return Section("Look at these first", text)
 
 
 def _examples(data: str, drawing: Drawing) -> Gallery:
     root, rows = open_rows(data, "file_name")
     chosen = choose(rows, None, None, 0, drawing.most)
-    title = f"{len(chosen.rows):,} of {chosen.samples:,} samples, drawn at random"
-    return Gallery(title, "", _cards(root, chosen.rows, drawing), _LEGEND)
+    title = f"{len(chosen.rows):,} of {amount(chosen.samples, 'sample')}, drawn at random"
+    return _gallery(title, "", _cards(root, chosen.rows, drawing))
+
+
+def _gallery(title: str, text: str, cards: list[Card]) -> Gallery:
+    """Put cards under a heading, with a legend of what is drawn into any of them."""
+    drawn = {picture.name for card in cards for picture in card.pictures}
+    shown: tuple[Show, ...] = ("mask", "boxes", "keypoints") if BOXES in drawn else ("mask",)
+    return Gallery(title, text, cards, tuple(legend(shown)) if drawn - {"photo"} else ())
 
 
 def _cards(root: Path, rows: list[Row], drawing: Drawing, column: str | None = None) -> list[Card]:
@@ -182,19 +200,20 @@ def _domains(found: Stats) -> Section | None:
     if not tables:
         return None
     drawn = []
-    if found.domains_by_split:
-        splits = list(found.domains_by_split)
-        domains = list(dict.fromkeys(name for each in found.domains_by_split.values() for name in each))
+    if "domain" in found.counts and "split" in found.counts:
+        splits, domains = list(found.domains_by_split), list(found.counts["domain"])
         totals = {split: sum(each.values()) for split, each in found.domains_by_split.items()}
         parts = {
             domain: [found.domains_by_split[split].get(domain, 0) / totals[split] for split in splits]
             for domain in domains
         }
         drawn.append(Chart(charts.stacked(splits, parts, "share of photos"), "Which domains the splits are made of."))
-    elif "split" in found.counts:
-        shares = [count / found.samples for count in found.counts["split"].values()]
-        chart = charts.stacked(list(found.counts["split"]), {"photos": shares}, "share of photos")
-        drawn.append(Chart(chart, "How the photos are dealt to the splits."))
+    else:
+        column, counts = next((name, found.counts[name]) for name in ("domain", "split") if name in found.counts)
+        shares = [count / found.samples for count in counts.values()]
+        drawn.append(
+            Chart(charts.stacked(list(counts), {"photos": shares}, "share of photos"), f"The photos by {column}.")
+        )
     return Section("Domains and splits", "", tuple(drawn), tuple(tables))
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from segdata.dataset import Row, find_images, open_rows
 from segdata.errors import InputError, SampleError
-from segdata.quality.evaluate import Evaluation, SampleScores
-from segdata.report.html.samples import Pair
+from segdata.quality.evaluate import Evaluation
+from segdata.report.html.samples import Pair, Prediction
 from segdata.report.picture import photo_path
 from segdata.sample import path_of
 
@@ -28,25 +28,30 @@ class EvaluatedFiles:
         gt = evaluations[0].settings.gt
         self.truth = _rows_of(gt, keys)
         self.preds = [_rows_of(each.predictor, keys) for each in evaluations]
+        self.scores = [{sample.key: sample for sample in each.samples} for each in evaluations]
         self.photos = {} if images is None else find_images(images)
 
-    def pair(self, sample: SampleScores, facts: str, preds: Sequence[tuple[int, str]]) -> Pair:
+    def pair(self, key: str, facts: str, models: Sequence[tuple[int, str]]) -> Pair:
         """Give what draws a sample: with the predictions of the models of these numbers, under these names."""
-        files = []
-        for number, name in preds:
-            column = "mask_file_name" if self.evaluations[number].settings.threshold is None else _PROBABILITY
-            files.append((name, self._mask(self.preds[number], sample.key, column)))
-        truth = self._mask(self.truth, sample.key, "mask_file_name")
-        return Pair(
-            sample.key, facts, self._photo(sample.key, preds[0][0]), truth, tuple(files), sample.tolerance_pixels
-        )
+        preds = []
+        truth = self._mask(self.truth, key, "mask_file_name")
+        for number, name in models:
+            evaluation, threshold = self.evaluations[number], self.evaluations[number].settings.threshold
+            if threshold == "sweep":
+                threshold = evaluation.best.threshold if evaluation.best is not None else None
+            path = self._mask(self.preds[number], key, "mask_file_name" if threshold is None else _PROBABILITY)
+            if path is None or truth is None:
+                folder = evaluation.settings.gt if truth is None else evaluation.predictor
+                return Pair(key, facts, missing=f"{folder} no longer holds a mask of {key}")
+            preds.append(Prediction(name, path, threshold, self.scores[number][key]))
+        return Pair(key, facts, self._photo(key, models[0][0]), truth or "", tuple(preds))
 
     @staticmethod
-    def _mask(found: tuple[Path, dict[str, Row]], key: str, column: str) -> str:
+    def _mask(found: tuple[Path, dict[str, Row]], key: str, column: str) -> str | None:
         root, rows = found
         row = rows.get(key, {})
         name = row.get(column) or row.get("mask_file_name")
-        return str(root / path_of(name)) if name else str(root / key)
+        return str(root / path_of(name)) if name else None
 
     def _photo(self, key: str, number: int) -> str | None:
         for root, rows in (self.truth, self.preds[number]):

@@ -14,21 +14,15 @@ from segdata.domains import DOMAINS
 from segdata.quality.evaluate import Comparison, Evaluation, Means, SampleScores
 from segdata.report.html import charts
 from segdata.report.html.evaluated_files import EvaluatedFiles
-from segdata.report.html.page import Chart, Gallery, Page, Section, Table
+from segdata.report.html.page import Chart, Gallery, Page, Section, Table, amount
 from segdata.report.html.samples import Drawing, DrawPair, Pair, draw_cards
-from segdata.report.overlays import Colour
+from segdata.report.overlays import VOID
 from segdata.report.picture import Show, legend
 
 TITLES: dict[RankBy, str] = {"iou": "IoU", "contour_accuracy": "contour accuracy", "boundary_iou": "boundary IoU"}
 _SIZES = ("smallest quarter", "second quarter", "third quarter", "largest quarter")
 _LISTED = 50
-
-
-def _legend(*shown: Show) -> tuple[tuple[Colour, str], ...]:
-    return tuple((colour, meaning.replace("the data set's mask", "the truth")) for colour, meaning in legend(shown))
-
-
-_ONE, _TWO = _legend("mask", "difference", "errors"), _legend("mask", "difference")
+_FEW = 5
 
 
 class _Pictures(NamedTuple):
@@ -60,7 +54,7 @@ def evaluation_page(comparison: Comparison, by: RankBy, drawing: Drawing) -> Pag
     sections += [*_left_out(evaluations, names), _how(evaluations[0])]
     settings = evaluations[0].settings
     what = names[0] if len(names) == 1 else f"{len(names)} models"
-    text = f"{evaluations[0].count:,} samples of {settings.gt}. All scores are percent; means are over samples."
+    text = f"{amount(evaluations[0].count, 'sample')} of {settings.gt}. All scores are percent; means are over samples."
     return Page(f"{what} against {Path(settings.gt).name or settings.gt}", text, sections)
 
 
@@ -132,17 +126,23 @@ def _groups(evaluations: Sequence[Evaluation], names: Sequence[str]) -> Iterable
             continue
         groups = [name for name in DOMAINS if name in found] + sorted(found - set(DOMAINS))
         drawn = []
+
+        counts = [max(column[group].count for column in columns if group in column) for group in groups]
+        labels = [f"{group} ({count:,})" for group, count in zip(groups, counts, strict=True)]
         for measure, label in list(TITLES.items())[:2]:
             spreads = [
                 charts.Spread(
                     name,
                     [column[group].mean[measure] if group in column else None for group in groups],
-                    [_margin(column.get(group), measure) for group in groups],
+                    [_interval(column.get(group), measure) for group in groups],
                 )
                 for name, column in zip(names, columns, strict=True)
             ]
-            caption = f"Mean {label} of each group, with the 95 % interval of the mean (1.96 standard errors)."
-            drawn.append(Chart(charts.spreads(groups, spreads, label), caption))
+            caption = (
+                f"Mean {label} of each group, its samples in brackets, with the 95 % interval of the mean (1.96 "
+                f"standard errors) where there are {_FEW} or more."
+            )
+            drawn.append(Chart(charts.spreads(labels, spreads, label), caption))
         rows = [
             (
                 *((group, name) if len(names) > 1 else (group,)),
@@ -157,8 +157,13 @@ def _groups(evaluations: Sequence[Evaluation], names: Sequence[str]) -> Iterable
         yield Section(title, "", tuple(drawn), (Table(title, head, rows),))
 
 
-def _margin(means: Means | None, measure: str) -> float:
-    return 1.96 * means.std[measure] / math.sqrt(means.count) if means is not None else 0.0
+def _interval(means: Means | None, measure: str) -> tuple[float, float]:
+    """Give the 95 % interval of a mean; of a few samples, which say nothing of their spread, the mean alone."""
+    if means is None:
+        return 0.0, 0.0
+    mean = means.mean[measure]
+    margin = 1.96 * means.std[measure] / math.sqrt(means.count) if means.count >= _FEW else 0.0
+    return max(0.0, mean - margin), min(1.0, mean + margin)
 
 
 def _by_size(evaluations: Sequence[Evaluation], names: Sequence[str]) -> Section:
@@ -223,7 +228,7 @@ def _side_by_side(
         if pictures is None:
             continue
         shared.sort(key=lambda pair: (getattr(pair[1], by) - getattr(pair[0], by), pair[0].key))
-        half = max(1, pictures.drawing.most // 2)
+        half = _half(pictures.drawing.most)
         lost = [pair for pair in shared[:half] if getattr(pair[1], by) < getattr(pair[0], by)]
         gained = [pair for pair in shared[: -half - 1 : -1] if getattr(pair[1], by) > getattr(pair[0], by)]
         for title, pairs in (
@@ -233,7 +238,7 @@ def _side_by_side(
             if pairs:
                 tasks = [
                     pictures.files.pair(
-                        a,
+                        a.key,
                         f"{TITLES[by]} {_percent(getattr(a, by))} → {_percent(getattr(b, by))}{_said(a)}",
                         [(0, names[0]), (number, names[number])],
                     )
@@ -248,34 +253,41 @@ def _extremes(evaluations: Sequence[Evaluation], names: Sequence[str], number: i
     by, files, drawing = pictures
     evaluation, name = evaluations[number], names[number]
     ordered = sorted(evaluation.samples, key=lambda sample: (getattr(sample, by), sample.key))
-    worst, best = ordered[: drawing.most], ordered[: -max(1, drawing.most // 2) - 1 : -1]
+    worst = ordered[: drawing.most]
+    best = ordered[len(worst) :][: -_half(drawing.most) - 1 : -1]
     galleries = []
     for title, samples in ((f"Lowest {TITLES[by]}", worst), (f"Highest {TITLES[by]}", best)):
-        tasks = [
-            files.pair(
-                sample,
-                f"IoU {_percent(sample.iou)}, contour accuracy {_percent(sample.contour_accuracy)}{_said(sample)}",
-                [(number, name)],
-            )
-            for sample in samples
-        ]
-        galleries.append(_gallery(title, tasks, evaluation, drawing))
+        if samples:
+            tasks = [files.pair(sample.key, _facts(sample), [(number, name)]) for sample in samples]
+            galleries.append(_gallery(title, tasks, evaluation, drawing))
     title = "Worst and best samples" if len(names) == 1 else f"Worst and best samples of {name}"
     tolerances = evaluation.settings.tolerance_pixels
     within = f"{tolerances[0]}" if len(tolerances) == 1 else f"{tolerances[0]} to {tolerances[-1]}"
     text = (
         "Contour errors show both outlines, each point in the colour of its distance to the other: green is within the "
-        f"tolerance of contour accuracy ({within} pixels), red four times as far. A picture opens large."
+        f"tolerance of contour accuracy ({within} pixels), red four times as far. Where persons are small, pictures "
+        "show the part of the photo round the masks. A picture opens large."
     )
     return Section(title, text, galleries=tuple(galleries))
 
 
+def _half(most: int) -> int:
+    return max(1, most // 2)
+
+
 def _gallery(title: str, tasks: list[Pair], evaluation: Evaluation, drawing: Drawing) -> Gallery:
-    threshold = evaluation.settings.threshold
-    if threshold == "sweep":
-        threshold = evaluation.best.threshold if evaluation.best is not None else None
-    cards = draw_cards(DrawPair(evaluation.settings, threshold), tasks, lambda task: task.key, drawing)
-    return Gallery(title, "", cards, _ONE if len(tasks[0].preds) == 1 else _TWO)
+    cards = draw_cards(DrawPair(evaluation.settings), tasks, lambda task: task.key, drawing)
+    shown: tuple[Show, ...] = ("mask", "difference", "errors") if len(tasks[0].preds) < 2 else ("mask", "difference")
+    meanings = [(colour, meaning.replace("the data set's mask", "the truth")) for colour, meaning in legend(shown)]
+    if evaluation.settings.void is not None:
+        meanings.append((VOID, "counts nowhere"))
+    return Gallery(title, "", cards, tuple(meanings))
+
+
+def _facts(sample: SampleScores) -> str:
+    scores = [f"{title} {_percent(getattr(sample, measure))}" for measure, title in TITLES.items()]
+    scores += [f"precision {_percent(sample.precision)}", f"recall {_percent(sample.recall)}"]
+    return ", ".join(scores) + _said(sample)
 
 
 def _said(sample: SampleScores) -> str:

@@ -19,10 +19,14 @@ _HEAD = 2000  # bytes in which a report says what it is
 
 
 class Chart(NamedTuple):
-    """A drawing, an <svg> element, and what it says in words: for people who do not see it, and below it."""
+    """A drawing, an <svg> element, and what it says in words: for people who do not see it, and below it.
+
+    `name` is that of the caption in the page, by which the drawing is labelled.
+    """
 
     svg: str
     caption: str
+    name: str = ""
 
 
 class Table(NamedTuple):
@@ -102,6 +106,15 @@ class Page(NamedTuple):
     sections: list[Section]
 
 
+def amount(count: int, thing: str) -> str:
+    """Say how many there are.
+
+    >>> amount(1, "sample"), amount(2000, "sample")
+    ('1 sample', '2,000 samples')
+    """
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def require_jinja() -> None:
     """Raise `InputError` where the template engine is not installed."""
     try:
@@ -114,10 +127,13 @@ def check_place(path: Path) -> None:
     """Raise `InputError` where a report must not be written: of files that are there, only reports are replaced."""
     if path.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{path} is no name for a report", "give one that ends with .html")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder", "give the name of a file")
-    if path.exists() and MADE_BY.encode() not in path.read_bytes()[:_HEAD]:
-        raise InputError(f"{path} is something else than a report", "choose another name for --out")
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder", "give the name of a file")
+        if path.exists() and MADE_BY.encode() not in path.read_bytes()[:_HEAD]:
+            raise InputError(f"{path} is something else than a report", "choose another name for --out")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror})", "choose another name for --out") from error
 
 
 def write_page(page: Page, path: Path) -> int:

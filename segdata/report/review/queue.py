@@ -17,7 +17,7 @@ FILE_ORDER = "file"
 Filter = Literal["all", "undecided", "accept", "reject", "needs-work", "corrected", "second-look", "disagree"]
 FILTERS: tuple[Filter, ...] = get_args(Filter)
 # Of these a high value is bad; of all others a low one.
-HIGH_IS_BAD = frozenset({"uncertainty", "disagreement", "distance", "error", "flicker"})
+HIGH_IS_BAD = frozenset({"uncertainty", "contradiction", "disagreement", "distance", "error", "flicker"})
 MOST_A_PAGE = 200
 
 _Codes = npt.NDArray[np.int8]

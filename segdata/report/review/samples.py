@@ -34,7 +34,7 @@ _JOINTS = 17  # COCO's
 _FARTHEST = 1e6  # pixels
 _Box = tuple[float, float, float, float]
 _Point = tuple[float, float, float]
-_FIRST_FACTS = ("domain", "split", "disagreement", "agreement", "uncertainty", "confidence")
+_FIRST_FACTS = ("domain", "split", "contradiction", "disagreement", "agreement", "uncertainty", "confidence")
 _FILE_COLUMNS = {"edges": "edge_file_name", "saliency": "saliency_file_name"}
 
 

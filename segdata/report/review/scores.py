@@ -24,7 +24,7 @@ from segdata.report.review.store import Agreement, Store
 from segdata.steps import Progress
 
 AGREEMENT = "agreement"
-DISAGREEMENT = "disagreement"
+CONTRADICTION = "contradiction"
 _FROM_PREDS = ("uncertainty", "confidence")
 Columns = dict[str, dict[str, float]]
 
@@ -119,7 +119,7 @@ def measure_agreement(
 ) -> Columns:
     """Compare each stored mask with its prediction; what cannot be compared is left out.
 
-    Gives the columns `agreement`, the IoU, and `disagreement`, which ranks masks: the geometric mean of 1 - IoU, which
+    Gives the columns `agreement`, the IoU, and `contradiction`, which ranks masks: the geometric mean of 1 - IoU, which
     alone would put the smallest persons first, and of the share of the photo that differs, which alone would put the
     largest first, times the fourth power of the prediction's confidence where it states one, for most of what
     differs is where the model was not sure. What was measured of the same files before is taken from the store.
@@ -140,7 +140,7 @@ def measure_agreement(
         found |= measured
     return {
         AGREEMENT: {key: each.iou for key, each in found.items() if each.iou is not None},
-        DISAGREEMENT: {
+        CONTRADICTION: {
             key: math.sqrt((1 - each.iou) * each.differing) * _trust(preds, key)
             for key, each in found.items()
             if each.iou is not None and each.differing is not None
