@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from segdata.dataset import Dataset
     from segdata.domains import domain_of, face_ratio
-    from segdata.engine import Engine, Inline, Processes
+    from segdata.engine import DaskCluster, Engine, Inline, Processes
     from segdata.errors import InputError, SampleError, SegdataError, StorageError
     from segdata.masks import mask_to_rle, merge_rles, polygons_to_rle, rle_to_mask, segmentation_to_rle
     from segdata.models.base import Segmenter
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "segdata.dataset": "Dataset",
     "segdata.domains": "domain_of face_ratio",
-    "segdata.engine": "Engine Inline Processes",
+    "segdata.engine": "DaskCluster Engine Inline Processes",
     "segdata.errors": "InputError SampleError SegdataError StorageError",
     "segdata.masks": "mask_to_rle merge_rles polygons_to_rle rle_to_mask segmentation_to_rle",
     "segdata.models.base": "Segmenter",
@@ -119,6 +119,7 @@ __all__ = [
     "AveragePrecision",
     "Benchmark",
     "Comparison",
+    "DaskCluster",
     "Dataset",
     "Duplicates",
     "Engine",
