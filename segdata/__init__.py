@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segdata.cluster import ClusterCheck, check_cluster
     from segdata.dataset import Dataset
     from segdata.domains import domain_of, face_ratio
     from segdata.engine import DaskCluster, Engine, Inline, Processes
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from segdata.steps import Report
 
 _HOMES = {
+    "segdata.cluster": "ClusterCheck check_cluster",
     "segdata.dataset": "Dataset",
     "segdata.domains": "domain_of face_ratio",
     "segdata.engine": "DaskCluster Engine Inline Processes",
@@ -118,6 +120,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.s
 __all__ = [
     "AveragePrecision",
     "Benchmark",
+    "ClusterCheck",
     "Comparison",
     "DaskCluster",
     "Dataset",
@@ -154,6 +157,7 @@ __all__ = [
     "boundary_iou",
     "boundary_map",
     "build",
+    "check_cluster",
     "compare",
     "contour_accuracy",
     "contour_tolerance",

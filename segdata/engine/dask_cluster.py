@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from itertools import count, islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -31,6 +32,7 @@ _SECONDS_TO_ANSWER = 10.0
 _SECONDS_WITHOUT_SCHEDULER = 300.0
 _SECONDS_TO_END = 10.0
 _LOSSES_IN_A_ROW = 5
+_DEATHS_OF_INNOCENTS = 3
 
 
 class DaskCluster:
@@ -47,12 +49,17 @@ class DaskCluster:
     calling process. One batch at a time runs in a worker's process, however
     many threads it has: start workers with one.
 
-    Raises `InputError` where no scheduler answers, and where distributed is not installed.
+    Raises `InputError` where no scheduler answers, where it or a worker has another version of segdata, or none, and
+    where distributed is not installed.
     """
 
     def __init__(self, scheduler: str) -> None:
         self.scheduler = scheduler
-        connect(scheduler).close()
+        client = connect(scheduler)
+        try:
+            _require_same_version(client)
+        finally:
+            client.close()
 
     def map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Generator[R | Lost[T], None, None]:
         """Yield the result of each task in the order of the tasks.
@@ -89,12 +96,28 @@ def connect(scheduler: str) -> Client:
         ) from error
 
 
+def _require_same_version(client: Client) -> None:
+    """Refuse a cluster that would fail at each batch, or do it as another version does."""
+    ours = version("segdata")
+    found = {f"the worker {name}": theirs for name, theirs in client.run(version, "segdata", on_error="return").items()}
+    try:
+        found["the scheduler"] = client.run_on_scheduler(version, "segdata")
+    except PackageNotFoundError as error:
+        found["the scheduler"] = error
+    for name, theirs in found.items():
+        if isinstance(theirs, PackageNotFoundError):
+            raise InputError(f"{name} has no segdata", f"install version {ours} there")
+        if isinstance(theirs, str) and theirs != ours:
+            raise InputError(f"{name} has segdata {theirs}, and this is {ours}", "install one version on all")
+
+
 class _Batch(Generic[T, R]):
     """Tasks that travel together, and what became of them; a suspect, a batch of one, has a name."""
 
     def __init__(self, tasks: list[T], name: str = "") -> None:
         self.tasks = tasks
         self.name = name
+        self.deaths = 0
         self.results: list[R | Lost[T]] | BaseException | None = None
 
 
@@ -115,22 +138,22 @@ class _Run(Generic[T, R]):
         self.held: deque[_Batch[T, R]] = deque()
         self.in_flight: dict[Future[Any], _Batch[T, R]] = {}
         self._share_work()
+        self.workers = -1
         self._count_workers()
-        if not self.workers:
-            _log().warning("no worker has joined the Dask scheduler at %s: waiting for one", scheduler)
 
     def results(self, tasks: Iterator[T]) -> Iterator[R | Lost[T]]:
         while True:
             self._hand_out(tasks)
             if not self.held:
                 return
-            if self.held[0].results is None:
+            results = self.held[0].results
+            if results is None:
                 self._collect(wait=True)
                 continue
-            results = self.held.popleft().results
+            self.held.popleft()
             if isinstance(results, BaseException):
                 raise results
-            yield from results or ()
+            yield from results
             self._collect(wait=False)
 
     def end(self) -> None:
@@ -172,6 +195,8 @@ class _Run(Generic[T, R]):
     def _collect(self, *, wait: bool) -> None:
         """Take in what has ended; with `wait` there is something, or a little while has passed."""
         futures = list(_ready(self.ended, _COUNT_WORKERS_EVERY if wait else 0))
+        if not futures:
+            return
         try:
             if any(future.cancelled() for future in futures):
                 raise ConnectionError
@@ -203,10 +228,17 @@ class _Run(Generic[T, R]):
         if not isinstance(error, KilledWorker):
             batch.results = error
             self.failed = True
-        elif batch.name:  # which may have died beside others; how often it was to blame is counted where it runs
+        elif not batch.name:
+            self._take_apart(batch)
+        elif batch.deaths < _DEATHS_OF_INNOCENTS:  # beside others: what it is to blame for is counted where it runs
+            batch.deaths += 1
             self._submit(batch)
         else:
-            self._take_apart(batch)
+            batch.results = SegdataError(
+                f"workers of the Dask cluster at {self.scheduler} end before they begin their work",
+                "see their logs; segdata engine check compares them",
+            )
+            self.failed = True
 
     def _take_apart(self, batch: _Batch[T, R]) -> None:
         place = self.held.index(batch)
@@ -219,9 +251,13 @@ class _Run(Generic[T, R]):
     def _count_workers(self) -> None:
         self.counted = time.monotonic()
         try:
-            self.workers = len(self.client.nthreads())
+            found = len(self.client.nthreads())
         except Exception:  # noqa: BLE001 - a connection breaks in many ways
             self._start_again()
+            return
+        if not found and self.workers != found:
+            _log().warning("no worker is with the Dask scheduler at %s: waiting for one", self.scheduler)
+        self.workers = found
 
     def _share_work(self) -> None:
         import dask  # noqa: PLC0415 - of an extra

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, TypeAlias
 
 from segdata.engine.worker import become_worker
+from segdata.errors import InputError
 
 _Work: TypeAlias = tuple[str, Callable[[Any], Any]]
 
@@ -93,5 +94,11 @@ async def end(run: str, patience: float) -> None:
 
 def _work(data: bytes, run: str) -> _Work:
     if _State.work is None or _State.work[0] != run:
-        _State.work = (run, pickle.loads(data))  # noqa: S301 - our own
+        try:
+            _State.work = (run, pickle.loads(data))  # noqa: S301 - our own
+        except (ImportError, AttributeError) as error:
+            raise InputError(
+                f"a worker of the cluster cannot load the work ({error})",
+                "install the same on all of them; segdata engine check compares them",
+            ) from error
     return _State.work[1]
