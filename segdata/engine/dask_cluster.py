@@ -221,6 +221,7 @@ class _Run(Generic[T, R]):
             self.size = min(2 * self.size, _LARGEST_BATCH)
         elif done.seconds > 2 * _SECONDS_A_BATCH and len(batch.tasks) <= self.size:
             self.size = max(self.size // 2, 1)
+        batch.tasks = []  # results that wait for earlier ones are held alone
 
     def _take_error(self, batch: _Batch[T, R], error: BaseException) -> None:
         from distributed import KilledWorker  # noqa: PLC0415 - of an extra

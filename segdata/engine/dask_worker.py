@@ -47,10 +47,15 @@ def keep(data: bytes) -> bytes:
 
 
 def run_batch(work: bytes, run: str, tasks: bytes) -> Done:
-    """Run the tasks of a batch, up to the one before which the run was ended, in the folder that their paths are of.
+    """Run the tasks of a batch in the folder that their paths are of; `work` is that folder and the function, pickled.
 
-    `work` is that folder and the function, pickled.
+    Where nobody waits for the results any more, for the run was ended or this worker lost its scheduler, the rest of
+    the tasks is left to whoever has been given them since.
     """
+    from distributed import Reschedule, Status, get_worker  # noqa: PLC0415 - of an extra
+
+    worker = get_worker()
+    results = []
     with _alone:
         become_worker()
         folder, function = _work(work, run)
@@ -59,7 +64,10 @@ def run_batch(work: bytes, run: str, tasks: bytes) -> Done:
         _State.at_work = run
         try:
             started = time.perf_counter()
-            results = [function(task) for task in pickle.loads(tasks) if run not in _State.ended]  # noqa: S301 - our own
+            for task in pickle.loads(tasks):  # noqa: S301 - our own
+                if run in _State.ended or worker.status in (Status.closing, Status.closed):
+                    raise Reschedule
+                results.append(function(task))
             return Done(time.perf_counter() - started, pickle.dumps(results))
         finally:
             _State.at_work = None
