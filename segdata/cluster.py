@@ -94,7 +94,7 @@ def check_cluster(scheduler: str, paths: Iterable[str | Path] = ()) -> ClusterCh
 def _node(name: str, answer: Any, wanted: Iterable[str]) -> Node:
     if isinstance(answer, BaseException):
         return Node(name, error=f"{type(answer).__name__}: {answer}")
-    return Node(name, {fact: answer[fact] for fact in wanted})
+    return Node(name, {fact: answer.get(fact) for fact in wanted})
 
 
 def _compare(here: Node, node: Node) -> Iterator[str]:
@@ -128,12 +128,14 @@ def _facts(folders: dict[str, bool], token: str) -> dict[str, str | None]:
 
 
 def _access(folder: Path, token: str) -> str:
-    if not folder.is_dir():
-        return "missing"
-    if not os.access(folder, os.R_OK | os.X_OK):
+    try:
+        os.scandir(folder).close()
+        if token and not (folder / token).exists():
+            return "another"
+    except PermissionError:
         return "no access"
-    if token and not (folder / token).exists():
-        return "another"
+    except OSError:
+        return "missing"
     own = folder / f"{token}.{uuid4().hex}.part"
     if not _write(own):
         return "read"
