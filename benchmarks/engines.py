@@ -44,7 +44,7 @@ def cluster(workers: int) -> Iterator[DaskCluster]:
     ]
     try:
         with Client(address, timeout=60, set_as_default=False) as client:
-            client.wait_for_workers(workers, timeout=60)
+            client.wait_for_workers(workers, timeout=300)
         yield DaskCluster(address)
     finally:
         for process in reversed(processes):
