@@ -14,9 +14,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segdata.cluster import ClusterCheck, check_cluster
     from segdata.dataset import Dataset
     from segdata.domains import domain_of, face_ratio
-    from segdata.engine import Engine, Inline, Processes
+    from segdata.engine import DaskCluster, Engine, Inline, Processes
     from segdata.errors import InputError, SampleError, SegdataError, StorageError
     from segdata.masks import mask_to_rle, merge_rles, polygons_to_rle, rle_to_mask, segmentation_to_rle
     from segdata.models.base import Segmenter
@@ -65,9 +66,10 @@ if TYPE_CHECKING:
     from segdata.steps import Report
 
 _HOMES = {
+    "segdata.cluster": "ClusterCheck check_cluster",
     "segdata.dataset": "Dataset",
     "segdata.domains": "domain_of face_ratio",
-    "segdata.engine": "Engine Inline Processes",
+    "segdata.engine": "DaskCluster Engine Inline Processes",
     "segdata.errors": "InputError SampleError SegdataError StorageError",
     "segdata.masks": "mask_to_rle merge_rles polygons_to_rle rle_to_mask segmentation_to_rle",
     "segdata.models.base": "Segmenter",
@@ -120,7 +122,9 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.s
 __all__ = [
     "AveragePrecision",
     "Benchmark",
+    "ClusterCheck",
     "Comparison",
+    "DaskCluster",
     "Dataset",
     "Duplicates",
     "Engine",
@@ -156,6 +160,7 @@ __all__ = [
     "boundary_iou",
     "boundary_map",
     "build",
+    "check_cluster",
     "compare",
     "contour_accuracy",
     "contour_tolerance",

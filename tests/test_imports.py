@@ -24,7 +24,16 @@ LAYERS = (
 )
 LAYER = {part: height for height, parts in enumerate(LAYERS) for part in parts}
 HEAVY = {"torch", "mediapipe", "dask", "onnxruntime", "typer", "rich", "skimage"}
-EXTRAS = {"torch", "lightning", "mediapipe", "dask", "pyarrow", "starlette", "uvicorn"}  # not installed with the core
+EXTRAS = {
+    "torch",
+    "lightning",
+    "mediapipe",
+    "dask",
+    "distributed",
+    "pyarrow",
+    "starlette",
+    "uvicorn",
+}  # not installed with the core
 
 PACKAGE = Path(segdata.__file__).parent
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from segdata.choices import Who
-from segdata.cli.options import Json, Out, Workers
+from segdata.cli.options import EngineOption, Json, Out, Scheduler, Workers
 
 
 def annotate(
@@ -53,6 +53,8 @@ def annotate(
     ] = True,
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Photos given to the model together; for GPUs.")] = 1,
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Give photos a first mask of their persons.
@@ -68,6 +70,7 @@ def annotate(
       segdata annotate --video clip.mp4 --out preds --model rcrnet-run
       segdata annotate data --out preds --model finetuned.onnx --probabilities
     """
+    from segdata.cli.engines import engine_of
     from segdata.cli.run import run_command
     from segdata.errors import InputError
     from segdata.ops.annotate import annotate as twin
@@ -75,6 +78,8 @@ def annotate(
     if (data is None) == (video is None):
         raise InputError("annotate takes photos or a video", "give IMAGES, a DATASET, or --video FILE")
     if video is not None:
+        if engine == "dask":
+            raise InputError("a video is one run of frames, which no cluster can share", "leave --engine away")
         _annotate_video(
             video,
             out=out,
@@ -101,7 +106,7 @@ def annotate(
         refine=refine,
         tiles=tiles,
         batch=batch,
-        workers=workers,
+        engine=engine_of(engine, workers, scheduler),
         as_json=as_json,
     )
 

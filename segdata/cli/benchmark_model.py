@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from segdata.cli.options import Json, Workers
+from segdata.cli.options import EngineOption, Json, Scheduler, Workers
 
 if TYPE_CHECKING:
     from segdata.ops.benchmark_model import Benchmark
@@ -33,6 +33,8 @@ def benchmark_model(
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each photo that times are taken on.")] = 5,
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Measure models on a data set: accuracy, size, cost and time a photo, as one table.
@@ -47,8 +49,8 @@ def benchmark_model(
       segdata benchmark-model bundled mediapipe-selfie --data data --split test
       segdata benchmark-model run best.onnx --data data --threads 2 --json
     """
+    from segdata.cli.engines import engine_of
     from segdata.cli.output import TerminalProgress, print_json
-    from segdata.engine import Processes
     from segdata.ops.benchmark_model import benchmark_model as twin
 
     progress = TerminalProgress()
@@ -61,7 +63,7 @@ def benchmark_model(
             crop_to_person=crop_to_person,
             threads=threads,
             repeats=repeats,
-            engine=Processes(workers),
+            engine=engine_of(engine, workers, scheduler),
             progress=progress,
         )
     finally:

@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
-from segdata.cli.options import Json, Workers
+from segdata.cli.options import EngineOption, Json, Scheduler, Workers
 
 
 def build(
     recipe: Annotated[Path, typer.Argument(help="TOML file with a list of [[step]] tables.")],
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Run a chain of commands from one file.
@@ -38,15 +40,15 @@ def build(
     Example:
       segdata build recipe.toml
     """
+    from segdata.cli.engines import engine_of
     from segdata.cli.output import TerminalProgress
     from segdata.cli.results import end_with_steps
     from segdata.cli.train import show_epoch
-    from segdata.engine import Processes
     from segdata.recipe import build as twin
 
     progress = TerminalProgress()
     try:
-        results = twin(recipe, engine=Processes(workers), progress=progress, epochs=show_epoch)
+        results = twin(recipe, engine=engine_of(engine, workers, scheduler), progress=progress, epochs=show_epoch)
     finally:
         progress.close()
     end_with_steps(results, as_json=as_json)

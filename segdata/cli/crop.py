@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segdata.choices import CropPer, ImageFormat
-from segdata.cli.options import Json, Out, Workers
+from segdata.cli.options import EngineOption, Json, Out, Scheduler, Workers
 
 
 def crop(
@@ -30,6 +30,8 @@ def crop(
     min_size: Annotated[int, typer.Option(min=1, metavar="PIXELS", help="Skip narrower or lower crops.")] = 1,
     image_format: Annotated[ImageFormat, typer.Option(help="Of the photos: png keeps every bit.")] = "png",
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Crop photos and their labels round persons.
@@ -44,6 +46,7 @@ def crop(
       segdata crop data --out crops --per image --from keypoints --from mask --min-size 64
       segdata crop photos --out crops --from pose
     """
+    from segdata.cli.engines import engine_of
     from segdata.cli.run import run_command
     from segdata.ops.crop import crop as twin
 
@@ -56,6 +59,6 @@ def crop(
         sources=sources or ["keypoints"],
         min_size=min_size,
         image_format=image_format,
-        workers=workers,
+        engine=engine_of(engine, workers, scheduler),
         as_json=as_json,
     )

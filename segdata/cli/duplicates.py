@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segdata.cli.options import Json, Workers
+from segdata.cli.options import EngineOption, Json, Scheduler, Workers
 
 if TYPE_CHECKING:
     from segdata.ops.duplicates import Duplicates
@@ -24,6 +24,8 @@ def duplicates(
         bool, typer.Option("--write", help="Put the column duplicate_group into the data set, in place.")
     ] = False,
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Find photos that are there twice.
@@ -40,13 +42,13 @@ def duplicates(
       segdata duplicates data --write
       segdata duplicates photos --no-scenes --json
     """
+    from segdata.cli.engines import engine_of
     from segdata.cli.output import TerminalProgress, print_json
-    from segdata.engine import Processes
     from segdata.ops.duplicates import duplicates as twin
 
     progress = TerminalProgress()
     try:
-        result = twin(data, scenes=scenes, write=write, engine=Processes(workers), progress=progress)
+        result = twin(data, scenes=scenes, write=write, engine=engine_of(engine, workers, scheduler), progress=progress)
     finally:
         progress.close()
     if as_json:

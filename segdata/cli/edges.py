@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segdata.choices import EdgeKind
-from segdata.cli.options import Json, Void, Workers
+from segdata.cli.options import EngineOption, Json, Scheduler, Void, Workers
 
 
 def edges(
@@ -22,6 +22,8 @@ def edges(
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="For a plain folder: where to.")
     ] = None,
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Make edge labels from masks.
@@ -33,7 +35,17 @@ def edges(
       segdata edges data --kind thick --width 4
       segdata edges masks --kind sobel --out edges
     """
+    from segdata.cli.engines import engine_of
     from segdata.cli.run import run_command
     from segdata.ops.edges import edges as twin
 
-    run_command(twin, data, kind=kind, width=width, void=void, out=out, workers=workers, as_json=as_json)
+    run_command(
+        twin,
+        data,
+        kind=kind,
+        width=width,
+        void=void,
+        out=out,
+        engine=engine_of(engine, workers, scheduler),
+        as_json=as_json,
+    )

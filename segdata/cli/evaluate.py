@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from segdata.choices import Missing
-from segdata.cli.options import Json, Void, Workers
+from segdata.cli.options import EngineOption, Json, Scheduler, Void, Workers
 from segdata.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def evaluate(
     resize: Annotated[bool, typer.Option("--resize", help="Scale predictions of another size.")] = False,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the scores of every sample here.")] = None,
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Score masks against ground truth.
@@ -47,9 +49,9 @@ def evaluate(
       segdata evaluate probabilities gt --threshold sweep
       segdata evaluate mine theirs gt --json
     """
+    from segdata.cli.engines import engine_of
     from segdata.cli.output import TerminalProgress
     from segdata.cli.results import end_with
-    from segdata.engine import Processes
     from segdata.quality.evaluate import compare
 
     progress = TerminalProgress()
@@ -65,7 +67,7 @@ def evaluate(
             dilation=dilation,
             missing=missing,
             resize=resize,
-            engine=Processes(workers),
+            engine=engine_of(engine, workers, scheduler),
             progress=progress,
         )
     finally:

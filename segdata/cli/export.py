@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segdata.choices import MaskValues, Shapes
-from segdata.cli.options import DatasetArgument, Json, Out, Void, Workers
+from segdata.cli.options import DatasetArgument, EngineOption, Json, Out, Scheduler, Void, Workers
 
 
 def export(
@@ -37,6 +37,8 @@ def export(
     ] = None,
     per_shard: Annotated[int, typer.Option(min=1, metavar="N", help="Samples a shard.")] = 10_000,
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Write a data set for another tool.
@@ -51,6 +53,7 @@ def export(
       segdata export data yolo-seg --out yolo
       segdata export data coco --shapes polygons --tolerance 1 --no-photos --out polygons
     """
+    from segdata.cli.engines import engine_of
     from segdata.cli.run import run_command
     from segdata.ops.export_dataset import export_dataset
 
@@ -68,6 +71,6 @@ def export(
         label=label,
         photo_url=photo_url,
         per_shard=per_shard,
-        workers=workers,
+        engine=engine_of(engine, workers, scheduler),
         as_json=as_json,
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from segdata.cli.options import DatasetArgument, Json, Out, Workers
+from segdata.cli.options import DatasetArgument, EngineOption, Json, Out, Scheduler, Workers
 from segdata.licences import LicenceUse
 
 
@@ -20,6 +20,8 @@ def filter(  # noqa: A001 - the command's name
         LicenceUse | None, typer.Option(help="Keep the photos whose licence allows this; unknown ones are left out.")
     ] = None,
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Keep the samples that fit, as a new data set.
@@ -36,7 +38,10 @@ def filter(  # noqa: A001 - the command's name
       segdata filter preds --where 'confidence < 0.9 or person_share == 0' --out doubtful
       segdata filter data --licence commercial --out sellable
     """
+    from segdata.cli.engines import engine_of
     from segdata.cli.run import run_command
     from segdata.ops.filter import filter as twin
 
-    run_command(twin, data, out=out, where=where, licence=licence, workers=workers, as_json=as_json)
+    run_command(
+        twin, data, out=out, where=where, licence=licence, engine=engine_of(engine, workers, scheduler), as_json=as_json
+    )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segdata.choices import FaceDetectorName, FaceSource
-from segdata.cli.options import Json, Workers
+from segdata.cli.options import EngineOption, Json, Scheduler, Workers
 
 
 def grade_domains(
@@ -19,6 +19,8 @@ def grade_domains(
     detector: Annotated[FaceDetectorName, typer.Option(help="How faces are found.")] = "multi-pass",
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="CSV file for the grades.")] = None,
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Sort photos into six domains by face ratio.
@@ -33,7 +35,16 @@ def grade_domains(
       segdata grade-domains photos --out grades.csv
       segdata grade-domains data --faces keypoints
     """
+    from segdata.cli.engines import engine_of
     from segdata.cli.run import run_command
     from segdata.ops.grade_domains import grade_domains as twin
 
-    run_command(twin, data, faces=faces, detector=detector, out=out, workers=workers, as_json=as_json)
+    run_command(
+        twin,
+        data,
+        faces=faces,
+        detector=detector,
+        out=out,
+        engine=engine_of(engine, workers, scheduler),
+        as_json=as_json,
+    )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segdata.cli.options import Json, Out, Void, Workers
+from segdata.cli.options import EngineOption, Json, Out, Scheduler, Void, Workers
 
 
 def import_(
@@ -26,6 +26,8 @@ def import_(
     ] = None,
     void: Void = None,
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Make a data set out of what another tool wrote.
@@ -39,6 +41,7 @@ def import_(
       segdata import label-studio project.json --images photos --out data
       segdata import voc VOC2012 --category person --void 255 --out data
     """
+    from segdata.cli.engines import engine_of
     from segdata.cli.run import run_command
     from segdata.formats.registry import recognise
     from segdata.ops.import_dataset import AUTO, import_dataset
@@ -54,6 +57,6 @@ def import_(
         images=images,
         categories=category or ["person"],
         void=void,
-        workers=workers,
+        engine=engine_of(engine, workers, scheduler),
         as_json=as_json,
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from segdata.cli.options import DatasetArgument, Json, Void, Workers
+from segdata.cli.options import DatasetArgument, EngineOption, Json, Scheduler, Void, Workers
 
 
 def instances(
@@ -20,6 +20,8 @@ def instances(
     ] = "mask",
     void: Void = None,
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Tell the persons of semantic masks apart.
@@ -33,7 +35,8 @@ def instances(
       segdata instances data
       segdata instances data --boxes annotations --void 255
     """
+    from segdata.cli.engines import engine_of
     from segdata.cli.run import run_command
     from segdata.ops.instances import instances as twin
 
-    run_command(twin, data, boxes=boxes, void=void, workers=workers, as_json=as_json)
+    run_command(twin, data, boxes=boxes, void=void, engine=engine_of(engine, workers, scheduler), as_json=as_json)

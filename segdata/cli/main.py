@@ -17,6 +17,7 @@ from segdata.cli.crop import crop
 from segdata.cli.demo import demo
 from segdata.cli.duplicates import duplicates
 from segdata.cli.edges import edges
+from segdata.cli.engine import engine
 from segdata.cli.evaluate import evaluate
 from segdata.cli.export import export
 from segdata.cli.export_model import export_model
@@ -80,6 +81,7 @@ COMMANDS = (
 )
 for _command in COMMANDS:
     app.command(_command.__name__.rstrip("_").replace("_", "-"))(_command)
+app.add_typer(engine, name="engine")
 
 
 def _show_version(wanted: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segdata.choices import Crowd, DrawnOn, Empty, Encoding, Invalid, Who
-from segdata.cli.options import Json, Out, Workers
+from segdata.cli.options import EngineOption, Json, Out, Scheduler, Workers
 
 
 def merge_coco(
@@ -39,6 +39,8 @@ def merge_coco(
         typer.Option(metavar="NAME", help="Member of the image records to keep as a column; repeatable."),
     ] = None,
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Merge a photo's COCO persons into one mask.
@@ -51,6 +53,7 @@ def merge_coco(
       segdata merge-coco instances.json --images photos --out data
       segdata merge-coco instances.json --out masks-only --crowd ignore --empty skip
     """
+    from segdata.cli.engines import engine_of
     from segdata.cli.run import run_command
     from segdata.ops.merge_coco import merge_coco as twin
 
@@ -68,6 +71,6 @@ def merge_coco(
         invalid=invalid,
         drawn_on=drawn_on,
         columns=column or (),
-        workers=workers,
+        engine=engine_of(engine, workers, scheduler),
         as_json=as_json,
     )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segdata.choices import Encoding
-from segdata.cli.options import Json, Out, Workers
+from segdata.cli.options import EngineOption, Json, Out, Scheduler, Workers
 
 
 def merge_parts(
@@ -28,6 +28,8 @@ def merge_parts(
     ] = None,
     encoding: Annotated[Encoding, typer.Option(help="PNG masks of 0 and 255, or of one bit a pixel.")] = "8bit",
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Merge images of human parts into person masks.
@@ -40,6 +42,7 @@ def merge_parts(
       segdata merge-parts parts --images photos --out data
       segdata merge-parts parts --names parts.json --background null --background bag --out data
     """
+    from segdata.cli.engines import engine_of
     from segdata.cli.run import run_command
     from segdata.ops.merge_parts import merge_parts as twin
 
@@ -51,6 +54,6 @@ def merge_parts(
         background=background or [0],
         names=names,
         encoding=encoding,
-        workers=workers,
+        engine=engine_of(engine, workers, scheduler),
         as_json=as_json,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 
@@ -11,6 +11,16 @@ DatasetArgument: TypeAlias = Annotated[Path, typer.Argument(help="A folder with 
 Out: TypeAlias = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write, made if needed.")]
 Workers: TypeAlias = Annotated[
     int | None, typer.Option("--workers", "-w", min=1, help="Processes to run.", show_default="one a core")
+]
+EngineName: TypeAlias = Literal["inline", "processes", "dask"]
+EngineOption: TypeAlias = Annotated[
+    EngineName, typer.Option("--engine", help="Where the work is done: here, in processes, or on a Dask cluster.")
+]
+Scheduler: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler", metavar="ADDRESS", help="Of a Dask cluster, such as tcp://host:8786; or set SEGDATA_SCHEDULER."
+    ),
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object with the result on stdout.")]
 Seed: TypeAlias = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn at random.")]

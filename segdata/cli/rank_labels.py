@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segdata.cli.options import DatasetArgument, Json, Void, Workers
+from segdata.cli.options import DatasetArgument, EngineOption, Json, Scheduler, Void, Workers
 
 
 def rank_labels(
@@ -18,6 +18,8 @@ def rank_labels(
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many to list.")] = 20,
     void: Void = None,
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Find likely label errors by a model's masks.
@@ -34,14 +36,16 @@ def rank_labels(
       segdata view data --sheet suspects.png --sort=-disagreement --preds preds --show difference
       segdata filter data --where 'disagreement > 1' --out suspects
     """
+    from segdata.cli.engines import engine_of
     from segdata.cli.output import TerminalProgress, print_json, show_table
     from segdata.cli.results import show_failures, show_result
-    from segdata.engine import Processes
     from segdata.ops.rank_labels import rank_labels as twin
 
     progress = TerminalProgress()
     try:
-        ranking = twin(data, preds, count=count, void=void, engine=Processes(workers), progress=progress)
+        ranking = twin(
+            data, preds, count=count, void=void, engine=engine_of(engine, workers, scheduler), progress=progress
+        )
     finally:
         progress.close()
     if as_json:

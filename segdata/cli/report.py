@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segdata.choices import RankBy
-from segdata.cli.options import Json, Workers
+from segdata.cli.options import EngineOption, Json, Scheduler, Workers
 
 
 def report(
@@ -24,6 +24,8 @@ def report(
     ] = 12,
     check: Annotated[bool, typer.Option("--check", help="Of a data set, list what validate finds too.")] = False,
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Write a report as one page that opens offline.
@@ -37,8 +39,8 @@ def report(
       segdata evaluate preds data --json > scores.json
       segdata report scores.json --out report.html
     """
+    from segdata.cli.engines import engine_of
     from segdata.cli.output import TerminalProgress, print_json
-    from segdata.engine import Processes
     from segdata.report.write_report import write_report
 
     progress = TerminalProgress()
@@ -50,7 +52,7 @@ def report(
             by=by,
             count=count,
             check=check,
-            engine=Processes(workers),
+            engine=engine_of(engine, workers, scheduler),
             progress=progress,
         )
     finally:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segdata.cli.options import DatasetArgument, Json, Workers
+from segdata.cli.options import DatasetArgument, EngineOption, Json, Scheduler, Workers
 from segdata.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ def review(
         str | None, typer.Option(metavar="NAME", help="With --apply: who decides where reviewers disagree.")
     ] = None,
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Look at masks in the browser, decide and correct.
@@ -63,8 +65,8 @@ def review(
         raise InputError("--prefer is for --apply", "leave it away, or say --apply")
     import signal
 
+    from segdata.cli.engines import engine_of
     from segdata.cli.output import TerminalProgress, print_json
-    from segdata.engine import Processes
     from segdata.report.review.serve import review as twin
 
     progress = TerminalProgress()
@@ -83,7 +85,7 @@ def review(
             reviewer=reviewer,
             port=port,
             opened=opened,
-            engine=Processes(workers),
+            engine=engine_of(engine, workers, scheduler),
             progress=progress,
         )
     finally:

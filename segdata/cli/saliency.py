@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from segdata.choices import KeypointSource, Who
-from segdata.cli.options import Json, Workers
+from segdata.cli.options import EngineOption, Json, Scheduler, Workers
 
 
 def saliency(
@@ -25,6 +25,8 @@ def saliency(
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="For a plain folder: where to.")
     ] = None,
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Make spatial saliency maps from keypoints.
@@ -39,6 +41,7 @@ def saliency(
       segdata saliency data --who dominant
       segdata saliency photos --keypoints pose --bits 8 --out maps
     """
+    from segdata.cli.engines import engine_of
     from segdata.cli.run import run_command
     from segdata.ops.saliency import saliency as twin
 
@@ -50,6 +53,6 @@ def saliency(
         bits=int(bits),
         preview=preview,
         out=out,
-        workers=workers,
+        engine=engine_of(engine, workers, scheduler),
         as_json=as_json,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segdata.cli.options import Json, Workers
+from segdata.cli.options import EngineOption, Json, Scheduler, Workers
 
 if TYPE_CHECKING:
     from segdata.quality.stats import Stats
@@ -26,6 +26,8 @@ def stats(
         Path | None, typer.Option(metavar="FILE", help="Also draw where persons are, as a .png picture.")
     ] = None,
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Say what a data set holds.
@@ -38,13 +40,15 @@ def stats(
       segdata stats data --heat-map where.png
       segdata stats data --quick --json
     """
+    from segdata.cli.engines import engine_of
     from segdata.cli.output import TerminalProgress, print_json
-    from segdata.engine import Processes
     from segdata.quality.stats import stats as twin
 
     progress = TerminalProgress()
     try:
-        found = twin(data, quick=quick, heat_map=heat_map, engine=Processes(workers), progress=progress)
+        found = twin(
+            data, quick=quick, heat_map=heat_map, engine=engine_of(engine, workers, scheduler), progress=progress
+        )
     finally:
         progress.close()
     if as_json:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segdata.cli.options import Json, Out, Workers
+from segdata.cli.options import EngineOption, Json, Out, Scheduler, Workers
 
 
 def uncrop(
@@ -15,6 +15,8 @@ def uncrop(
     crops: Annotated[Path, typer.Argument(help="The data set that crop wrote.")],
     out: Out,
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Paste predictions for crops back into place.
@@ -25,7 +27,8 @@ def uncrop(
     Example:
       segdata uncrop preds crops --out full-size
     """
+    from segdata.cli.engines import engine_of
     from segdata.cli.run import run_command
     from segdata.ops.uncrop import uncrop as twin
 
-    run_command(twin, preds, crops, out=out, workers=workers, as_json=as_json)
+    run_command(twin, preds, crops, out=out, engine=engine_of(engine, workers, scheduler), as_json=as_json)

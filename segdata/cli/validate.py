@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segdata.cli.options import Json, Workers
+from segdata.cli.options import EngineOption, Json, Scheduler, Workers
 
 if TYPE_CHECKING:
     from segdata.quality.validate import Validation
@@ -34,6 +34,8 @@ def validate(
     ] = None,
     show: Annotated[int, typer.Option(min=0, metavar="N", help="Findings to show of each kind.")] = 5,
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Say what is wrong with a data set or COCO file.
@@ -49,8 +51,8 @@ def validate(
       segdata validate data --fix mended
       segdata validate data --rules my_rules.py --json
     """
+    from segdata.cli.engines import engine_of
     from segdata.cli.output import TerminalProgress, print_json
-    from segdata.engine import Processes
     from segdata.quality.validate import validate as twin
 
     progress = TerminalProgress()
@@ -63,7 +65,7 @@ def validate(
             out=out,
             fix=fix,
             shown=show,
-            engine=Processes(workers),
+            engine=engine_of(engine, workers, scheduler),
             progress=progress,
         )
     finally:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segdata.cli.options import Json, Workers
+from segdata.cli.options import EngineOption, Json, Scheduler, Workers
 
 
 def view(
@@ -36,6 +36,8 @@ def view(
         Path | None, typer.Option(metavar="DIR", help="The photos, for what annotate wrote without them.")
     ] = None,
     workers: Workers = None,
+    engine: EngineOption = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Draw a contact sheet with overlays.
@@ -49,8 +51,8 @@ def view(
       segdata view preds --images photos --sheet unsure.png --show outline --sort confidence
       segdata view data --sheet differences.png --preds preds --show difference
     """
+    from segdata.cli.engines import engine_of
     from segdata.cli.output import TerminalProgress, print_json
-    from segdata.engine import Processes
     from segdata.report.picture import parse_show
     from segdata.report.sheet import view as twin
 
@@ -68,7 +70,7 @@ def view(
             width=width,
             preds=preds,
             images=images,
-            engine=Processes(workers),
+            engine=engine_of(engine, workers, scheduler),
             progress=progress,
         )
     finally:

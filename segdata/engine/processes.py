@@ -17,6 +17,7 @@ from multiprocessing.connection import wait
 from typing import Any, Generic, TypeVar
 
 from segdata.engine.base import Lost, R, T
+from segdata.engine.worker import become_worker
 from segdata.errors import InputError
 
 _Result = TypeVar("_Result")
@@ -193,9 +194,7 @@ def _run_batch(function: Callable[[T], R], batch: list[T]) -> list[R]:
 
 
 def _prepare_worker() -> None:
-    import cv2  # noqa: PLC0415 - this module is imported where no picture is read
-
-    cv2.setNumThreads(1)  # the workers fill the cores
+    become_worker()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from segdata.engine.worker import is_worker
 from segdata.errors import InputError
 from segdata.models.model_file import read_facts
 from segdata.models.probability import sigmoid
@@ -98,6 +98,6 @@ def _open(path: str | Path, data: bytes, threads: int) -> Any:
 
 
 def _threads() -> int:
-    if multiprocessing.parent_process() is not None:
+    if is_worker():
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

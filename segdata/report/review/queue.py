@@ -143,7 +143,7 @@ class Queue:
 
     def best_column(self) -> str:
         """Name the column to begin with: how likely a mask is to be wrong, where anything tells."""
-        for name in (self.begin_with, "disagreement", "uncertainty", "confidence"):
+        for name in (self.begin_with, "contradiction", "disagreement", "uncertainty", "confidence"):
             if name is not None and name in self.columns:
                 return name
         return FILE_ORDER
