@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from segdata.ops.benchmark_model import Benchmark, benchmark_model
     from segdata.ops.crop import crop
     from segdata.ops.crop_geometry import crop_array, crop_box, keypoints_box
+    from segdata.ops.doctor import Diagnosis, doctor
     from segdata.ops.duplicates import Duplicates, duplicates
     from segdata.ops.edges import edge_label, edges
     from segdata.ops.export_dataset import export_dataset
@@ -80,6 +81,7 @@ _HOMES = {
     "segdata.ops.benchmark_model": "Benchmark benchmark_model",
     "segdata.ops.crop": "crop",
     "segdata.ops.crop_geometry": "crop_array crop_box keypoints_box",
+    "segdata.ops.doctor": "Diagnosis doctor",
     "segdata.ops.duplicates": "Duplicates duplicates",
     "segdata.ops.edges": "edge_label edges",
     "segdata.ops.export_dataset": "export_dataset",
@@ -122,6 +124,7 @@ __all__ = [
     "Benchmark",
     "Comparison",
     "Dataset",
+    "Diagnosis",
     "Duplicates",
     "Engine",
     "Evaluation",
@@ -166,6 +169,7 @@ __all__ = [
     "decode_mask",
     "decode_probability",
     "disagreement",
+    "doctor",
     "domain_of",
     "dominant_face",
     "duplicates",
