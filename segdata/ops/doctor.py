@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from segdata.engine import Processes
@@ -138,7 +139,7 @@ def doctor(parts: Sequence[str] = ()) -> Diagnosis:
         looked_up = pool.submit(_models)
         packages = list(pool.map(_package, wanted.values()))
         models = looked_up.result()
-    core = [_python(), *(each for each in (*packages, *models) if each.part == CORE), _temporary_folder()]
+    core = [*_versions(), *(each for each in (*packages, *models) if each.part == CORE), _temporary_folder()]
     rest = [each for each in (*packages, *models) if each.part != CORE]
     checks = (*core, *rest, *_machine())
     works = all(each.state == "works" for each in checks if each.part in {CORE, *parts})
@@ -221,9 +222,12 @@ def _models() -> list[Check]:
     return checks
 
 
-def _python() -> Check:
-    system = f"segdata {metadata.version('segdata')} on {platform.system()} {platform.machine()}"
-    return Check(CORE, "Python", "works", platform.python_version(), system)
+def _versions() -> list[Check]:
+    system = f"{platform.system()} {platform.machine()}"
+    return [
+        Check(CORE, "Python", "works", platform.python_version(), f"{sys.executable} on {system}"),
+        Check(CORE, "segdata", "works", metadata.version("segdata"), str(Path(__file__).parents[1])),
+    ]
 
 
 def _temporary_folder() -> Check:

@@ -6,10 +6,12 @@ sentence on stderr.
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from collections.abc import Callable
 from importlib import import_module
 from io import BytesIO
+from pathlib import Path
 
 WORKS = "works"
 
@@ -58,6 +60,14 @@ def _onnxruntime() -> str:
     return "on a GPU" if "CUDAExecutionProvider" in onnxruntime.get_available_providers() else "on the CPU"
 
 
+def _mediapipe() -> str:
+    import mediapipe  # noqa: PLC0415
+
+    for library in Path(mediapipe.__file__).parent.glob("tasks/c/*mediapipe.*"):
+        ctypes.CDLL(str(library))  # newer wheels load it on first use alone
+    return ""
+
+
 def _torch() -> str:
     import torch  # noqa: PLC0415
 
@@ -81,6 +91,7 @@ _TRIALS: dict[str, Callable[[], str]] = {
     "PIL": _pillow,
     "pycocotools": _pycocotools,
     "onnxruntime": _onnxruntime,
+    "mediapipe": _mediapipe,
     "torch": _torch,
     "segdata.models.catalogue": _catalogue,
 }

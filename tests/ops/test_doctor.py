@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 import re
 import webbrowser
 from importlib import metadata
@@ -177,6 +178,12 @@ def test_models_of_mediapipe_are_listed_with_how_to_get_them() -> None:
     checks = [check for check in LIST_MODELS() if check.part == "models"]
     assert [check.name for check in checks][:2] == ["mediapipe-selfie", "mediapipe-pose"]
     assert all(check.remedy for check in checks if check.state != "works")
+
+
+def test_versions_come_first() -> None:
+    python, own = doctor(["report"]).checks[:2]
+    assert (python.name, python.found) == ("Python", platform.python_version())
+    assert (own.name, own.found) == ("segdata", metadata.version("segdata"))
 
 
 def test_the_machine_is_described() -> None:
