@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def doctor(
     parts: Annotated[
-        list[str] | None, typer.Argument(metavar="[EXTRA...]", help="Look at these extras alone, and insist on them.")
+        list[str] | None, typer.Argument(metavar="EXTRA", help="Look at these extras alone, and insist on them.")
     ] = None,
     as_json: Json = False,
 ) -> None:
