@@ -130,10 +130,9 @@ def doctor(parts: Sequence[str] = ()) -> Diagnosis:
         if part not in EXTRAS:
             raise InputError(f"there is no extra {part!r}", f"choose {', '.join(EXTRAS)}")
     order = (CORE, *(extra for extra in EXTRAS if not parts or extra in parts))
+    listed = requirements()
     wanted: dict[str, Requirement] = {}
-    for each in sorted(
-        (each for each in requirements() if each.part in order), key=lambda each: order.index(each.part)
-    ):
+    for each in (each for part in order for each in listed if each.part == part):
         wanted.setdefault(each.package, each)  # some extras hold others
     with ThreadPoolExecutor(Processes().workers) as pool:  # of threads that wait for processes
         looked_up = pool.submit(_models)
