@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from segdata.ops.benchmark_model import Benchmark, benchmark_model
     from segdata.ops.crop import crop
     from segdata.ops.crop_geometry import crop_array, crop_box, keypoints_box
+    from segdata.ops.doctor import Diagnosis, doctor
     from segdata.ops.duplicates import Duplicates, duplicates
     from segdata.ops.edges import edge_label, edges
     from segdata.ops.export_dataset import export_dataset
@@ -82,6 +83,7 @@ _HOMES = {
     "segdata.ops.benchmark_model": "Benchmark benchmark_model",
     "segdata.ops.crop": "crop",
     "segdata.ops.crop_geometry": "crop_array crop_box keypoints_box",
+    "segdata.ops.doctor": "Diagnosis doctor",
     "segdata.ops.duplicates": "Duplicates duplicates",
     "segdata.ops.edges": "edge_label edges",
     "segdata.ops.export_dataset": "export_dataset",
@@ -126,6 +128,7 @@ __all__ = [
     "Comparison",
     "DaskCluster",
     "Dataset",
+    "Diagnosis",
     "Duplicates",
     "Engine",
     "Evaluation",
@@ -171,6 +174,7 @@ __all__ = [
     "decode_mask",
     "decode_probability",
     "disagreement",
+    "doctor",
     "domain_of",
     "dominant_face",
     "duplicates",

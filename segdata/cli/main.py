@@ -15,6 +15,7 @@ from segdata.cli.benchmark_model import benchmark_model
 from segdata.cli.build import build
 from segdata.cli.crop import crop
 from segdata.cli.demo import demo
+from segdata.cli.doctor import doctor
 from segdata.cli.duplicates import duplicates
 from segdata.cli.edges import edges
 from segdata.cli.engine import engine
@@ -78,6 +79,7 @@ COMMANDS = (
     models,
     benchmark_model,
     build,
+    doctor,
 )
 for _command in COMMANDS:
     app.command(_command.__name__.rstrip("_").replace("_", "-"))(_command)

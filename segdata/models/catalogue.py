@@ -33,7 +33,8 @@ _LARGEST = 1 << 26
 class StoredFile(msgspec.Struct, frozen=True):
     """A file of a model: where it is or belongs, its size in bytes (None where it is missing), and what it should be.
 
-    `sha256` is the sum its bytes should have, empty for a file that states its own. `state` is ``missing``,
+    `sha256` is the sum its bytes should have; that of the bundled file is the one it states of itself, empty where it
+    cannot be read. `state` is ``missing``,
     ``there``, or, where sums were checked, ``right`` or ``damaged``.
     """
 
@@ -121,7 +122,7 @@ def files_of(name: str) -> tuple[Path, ...]:
 
 
 def _bundled(check: bool) -> Model:
-    gives, licence, state = "masks", "", "missing"
+    gives, licence, sha256, state = "masks", "", "", "missing"
     size = None
     if BUNDLED.is_file():
         data = BUNDLED.read_bytes()
@@ -131,12 +132,12 @@ def _bundled(check: bool) -> Model:
         except InputError:
             state = "damaged"
         else:
-            gives, licence = f"masks ({', '.join(facts.who)})", facts.licence
+            gives, licence, sha256 = f"masks ({', '.join(facts.who)})", facts.licence, facts.sha256
             state = "right" if check else "there"
     how = "" if find_spec("onnxruntime") else "pip install onnxruntime"
     if state in {"missing", "damaged"}:
         how = "install segdata again: its wheel holds the file"
-    file = msgspec.convert({"path": str(BUNDLED), "bytes": size, "sha256": "", "state": state}, StoredFile)
+    file = msgspec.convert({"path": str(BUNDLED), "bytes": size, "sha256": sha256, "state": state}, StoredFile)
     return Model("bundled", gives, not how, (file,), licence, how)
 
 
