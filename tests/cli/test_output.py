@@ -100,3 +100,9 @@ def test_a_table_keeps_long_names_whole(capsys):
     name = "a-very-long-name/" * 20
     output.show_table(("sample", "IoU %"), [(name, "50.00")])
     assert f"{name}  50.00" in capsys.readouterr().out
+
+
+def test_a_table_shows_names_as_they_are(capsys):
+    output.show_table(("name", "what"), [("x[/zz]", "[red]"), (":smile:", "[bold]a[/bold]")])
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("x[/zz]", "[red]", ":smile:", "[bold]a[/bold]"))
