@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-NAMES = {command.__name__.rstrip("_").replace("_", "-") for command in COMMANDS}
+NAMES = {command.__name__.rstrip("_").replace("_", "-") for command in COMMANDS} | {"engine"}
 PAGES = ["README.md", "SECURITY.md", "docs/ci.md", "docs/install.md"]
 
 

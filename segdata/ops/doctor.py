@@ -125,7 +125,7 @@ def doctor(parts: Sequence[str] = ()) -> Diagnosis:
     >>> doctor(["detective"])
     Traceback (most recent call last):
     ...
-    segdata.errors.InputError: there is no extra 'detective': choose detect, formats, report, review, cluster, train, executorch
+    segdata.errors.InputError: there is no extra 'detective': choose detect, ...
     """
     for part in parts:
         if part not in EXTRAS:
