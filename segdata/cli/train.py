@@ -60,6 +60,9 @@ def train(
     texture: Annotated[
         float, typer.Option(min=0, max=1, help="Probability of each change of colour, light, sharpness and noise.")
     ] = 0.5,
+    average: Annotated[
+        float, typer.Option(min=0, max=0.9999, help="How much of the mean of the weights, which is kept, a step keeps.")
+    ] = 0.995,
     patience: Annotated[
         int | None, typer.Option(min=1, help="End after so many epochs without a better score.")
     ] = None,
@@ -103,6 +106,7 @@ def train(
         batch=batch,
         rate=rate,
         texture=texture,
+        average=average,
         patience=patience,
         freeze_norms=freeze_norms,
         seed=seed,

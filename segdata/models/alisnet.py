@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -113,7 +113,7 @@ def _enlarge(x: Tensor, like: Tensor) -> Tensor:
 
 def alisnet(
     *,
-    backbone: str = "efficientnet-lite0",
+    backbone: Literal["efficientnet-lite0", "mobilenet-v2", "mnasnet-b1"] = "efficientnet-lite0",
     width: int = 64,
     outputs: int = 2,
     top_down: bool = False,

@@ -72,7 +72,8 @@ def onnx_cost(path: Path, shape: tuple[int, int]) -> Cost:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    values = session.run(None, {"image": np.zeros((1, *shape, 3), np.uint8)})
+    channels = session.get_inputs()[0].shape[3]
+    values = session.run(None, {"image": np.zeros((1, *shape, channels), np.uint8)})
     shapes = {name: value.shape for name, value in zip(places, values, strict=True)}
 
     used, operations, whole = set(), 0, True

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
+
+import msgspec
 
 from segdata.errors import InputError
 from segdata.models.alisnet import ALiSNet, alisnet
@@ -42,7 +44,18 @@ def build_network(name: str, options: dict[str, Any] | None = None) -> AnyNetwor
     """Give an untrained network by name. Raises `InputError` for an unknown name or option."""
     if name not in NETWORKS:
         raise InputError(f"there is no network {name!r} to train", f"use one of {', '.join(NETWORKS)}")
-    try:
-        return NETWORKS[name](**(options or {}))
-    except (TypeError, KeyError) as error:
-        raise InputError(f"the network {name} cannot be built with {options} ({error})", "see its builder") from error
+    builder = NETWORKS[name]
+    known = {option: kind for option, kind in get_type_hints(builder).items() if option != "return"}
+    for option, value in (options or {}).items():
+        if option not in known:
+            raise InputError(f"the network {name} has no option {option}", f"it has {', '.join(known)}")
+        try:
+            msgspec.convert(value, known[option])
+        except msgspec.ValidationError as error:
+            kind = known[option]
+            wanted = " or ".join(get_args(kind)) if get_origin(kind) is Literal else _KINDS[kind]
+            raise InputError(f"the option {option} of {name} cannot be {value}", f"give {wanted}") from error
+    return builder(**(options or {}))
+
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number"}

@@ -68,7 +68,8 @@ def load_weights(network: nn.Module, path: Path, *, widen: bool = False) -> None
         stored = load_file(path)
         network.load_state_dict(_widened(stored, network) if widen else stored)
     except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist", "let the run finish its first epoch") from error
+        hint = "let the run finish its first epoch" if (path.parent / SETTINGS).is_file() else "check the path"
+        raise InputError(f"{path} does not exist", hint) from error
     except (SafetensorError, RuntimeError) as error:
         raise InputError(f"the weights in {path} do not fit the network", "check which network it holds") from error
 

@@ -115,6 +115,8 @@ def train(
     the trainer is not installed.
     """
     start = _usual_init(model, network) if init is None else init
+    if start == "bundled" and model != "alisnet":
+        raise InputError(f"the bundled model is an alisnet, not a network {model}", "leave --model or --init away")
     options = network or (BUNDLED_OPTIONS if start == "bundled" else {})
     settings = TrainSettings(
         model=model,

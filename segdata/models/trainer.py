@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import defaultdict
 from statistics import fmean
 from typing import Any
@@ -86,6 +87,7 @@ class Training(lightning.LightningModule):
             num_workers=self.workers,
             drop_last=True,
             prefetch_factor=4 if self.workers else None,
+            worker_init_fn=_leave_interrupts,
             pin_memory=self.device.type == "cuda",
         )
 
@@ -142,6 +144,11 @@ class Training(lightning.LightningModule):
 
 def _pixels(views: Tensor) -> Tensor:
     return views.float().contiguous(memory_format=torch.channels_last)
+
+
+def _leave_interrupts(_: int) -> None:
+    """Let Ctrl-C, which reaches the whole group of processes, end the one that trains; it ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _as_it_is(item: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar, cast
+from typing import Literal, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,7 @@ _BRANCHES = 6
 
 _Net = TypeVar("_Net", bound=nn.Module)
 
+Backbone: TypeAlias = Literal["resnet18", "xception39"]
 _BACKBONES: dict[str, Callable[[], ResNet18 | Xception39]] = {"resnet18": ResNet18, "xception39": Xception39}
 
 
@@ -253,19 +254,19 @@ class SeparateTriSeNets(nn.Module):
         return (logits * (weights / weights.sum()).view(-1, 1, 1, 1, 1)).sum(dim=0)
 
 
-def bisenet(*, backbone: str = "resnet18", outputs: int = 2) -> TriSeNet:
+def bisenet(*, backbone: Backbone = "resnet18", outputs: int = 2) -> TriSeNet:
     """Give the paper's basic model: no edge path, and ReLU throughout. `backbone` is ``resnet18`` or ``xception39``."""
     paths = Paths(_BACKBONES[backbone](), SpatialPath((64, 96, 112), _WIDTH), None)
     return _initialised(TriSeNet(paths, _fusion(2, outputs), edge_share=0.0))
 
 
-def trisenet(*, backbone: str = "resnet18", outputs: int = 2, edge_share: float = 1.0) -> TriSeNet:
+def trisenet(*, backbone: Backbone = "resnet18", outputs: int = 2, edge_share: float = 1.0) -> TriSeNet:
     """Give TriSeNet: edge path, and modified xUnits in the spatial path. `backbone` as in `bisenet`."""
     return _initialised(TriSeNet(_three_paths(backbone, outputs), _fusion(3, outputs), edge_share=edge_share))
 
 
 def md_trisenet(
-    *, backbone: str = "resnet18", outputs: int = 2, edge_share: float = 1.0, agreement_share: float = 0.25
+    *, backbone: Backbone = "resnet18", outputs: int = 2, edge_share: float = 1.0, agreement_share: float = 0.25
 ) -> MultiDomainTriSeNet:
     """Give multi-domain TriSeNet; an `agreement_share` of 0 leaves out self-supervision. `backbone` as in `bisenet`."""
     branches = [_fusion(3, outputs) for _ in range(_BRANCHES)]
@@ -276,14 +277,14 @@ def md_trisenet(
     )
 
 
-def mc_trisenet(*, backbone: str = "resnet18", outputs: int = 2, edge_share: float = 1.0) -> SeparateTriSeNets:
+def mc_trisenet(*, backbone: Backbone = "resnet18", outputs: int = 2, edge_share: float = 1.0) -> SeparateTriSeNets:
     """Give a TriSeNet for each domain, the row MCTriSeNet of table V. `backbone` as in `bisenet`."""
     return SeparateTriSeNets(
         [trisenet(backbone=backbone, outputs=outputs, edge_share=edge_share) for _ in range(_BRANCHES)]
     )
 
 
-def _three_paths(backbone: str, outputs: int) -> Paths:
+def _three_paths(backbone: Backbone, outputs: int) -> Paths:
     features = _BACKBONES[backbone]()
     edge = EdgePath(features.channels, _WIDTH, outputs)
     return Paths(features, SpatialPath((64, 96, 112), _WIDTH, ModifiedXUnit), edge)

@@ -1,10 +1,12 @@
 """`segdata train` does what its library twin does, and says so."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
-from running import coco_subset, segdata
+from running import coco_subset, segdata, start
 
 pytest.importorskip("lightning")
 
@@ -32,6 +34,20 @@ def test_a_run_says_how_each_epoch_went_and_what_came_of_it(data: Path, tmp_path
     done = segdata(*command, "--json")  # finished already
     assert json.loads(done.stdout)["epochs"] == 2
     assert done.stderr == ""
+
+
+def test_an_interrupted_run_ends_in_one_sentence_and_goes_on(data: Path, tmp_path: Path) -> None:
+    command = ("train", "--data", data, "--out", tmp_path / "run", *SMALL, "--network", "width=16", "-w", 1)
+    process = start(*command, "--views", 4000)
+    line = ""
+    while not line.startswith("epoch 2"):
+        line = process.stderr.readline()
+        assert line, "it ended by itself"
+    os.killpg(process.pid, signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert rest.splitlines()[-1] == "segdata: interrupted; run the same command again to go on"
+    assert "Traceback" not in rest
 
 
 @pytest.mark.parametrize(

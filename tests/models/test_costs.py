@@ -11,7 +11,7 @@ from segdata.models.catalogue import files_of
 from segdata.models.costs import Cost, onnx_cost, tflite_cost, torch_cost
 
 
-def _onnx(path: Path, nodes: list[Any], constants: dict[str, np.ndarray], output: str) -> Path:
+def _onnx(path: Path, nodes: list[Any], constants: dict[str, np.ndarray], output: str, channels: int = 3) -> Path:
     from onnx import TensorProto, helper, numpy_helper
 
     before = [
@@ -21,7 +21,7 @@ def _onnx(path: Path, nodes: list[Any], constants: dict[str, np.ndarray], output
     graph = helper.make_graph(
         before + nodes,
         "counted",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", "h", "w", 3])],
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", "h", "w", channels])],
         [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
@@ -41,6 +41,12 @@ def test_a_convolution_uses_its_weights_at_each_place_of_its_output(onnx: Any, t
     node = onnx.helper.make_node("Conv", ["x", "w", "b"], ["y"], strides=[2, 2], pads=[1, 1, 1, 1])
     path = _onnx(tmp_path / "a.onnx", [node], {"w": weights, "b": bias}, "y")
     assert onnx_cost(path, (64, 32)) == Cost(4 * 27 + 4, 2 * 32 * 16 * 4 * 27)
+
+
+def test_a_fourth_channel_is_given_what_it_takes(onnx: Any, tmp_path: Path) -> None:
+    node = onnx.helper.make_node("Conv", ["x", "w"], ["y"])
+    path = _onnx(tmp_path / "a.onnx", [node], {"w": np.ones((5, 4, 1, 1), np.float32)}, "y", channels=4)
+    assert onnx_cost(path, (8, 4)) == Cost(20, 2 * 32 * 20)
 
 
 def test_a_transposed_convolution_uses_them_at_each_place_of_its_input(onnx: Any, tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ def test_its_onnx_file_gives_the_masks_of_the_run(run: Path, data: Path, tmp_pat
         photo = np.dstack([photo, np.tile(np.arange(photo.shape[1], dtype=np.uint8), (photo.shape[0], 1))])
     (one,), (two,) = exported.probabilities([photo]), kept.probabilities([photo])
     np.testing.assert_allclose(one, two, atol=1e-4)
+    assert benchmark_model([out], data, split="test", repeats=1).models[0].operations
 
 
 def test_networks_without_pretrained_weights_start_from_nothing_unasked(data: Path, tmp_path: Path) -> None:
@@ -135,3 +136,20 @@ def test_data_without_maps_or_domains_are_named(shared_data: Path, tmp_path: Pat
 def test_an_unknown_option_is_named(name: str) -> None:
     with pytest.raises(InputError, match="colour"):
         build_network(name, {"colour": "red"})
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("rcrnet", {"prior": "banana"}, "prior of rcrnet cannot be banana: give true or false"),
+        ("lwpsn", {"saliency": 0.5}, "saliency of lwpsn cannot be 0.5: give true or false"),
+        ("bisenet", {"backbone": "vgg"}, "backbone of bisenet cannot be vgg: give resnet18 or xception39"),
+        ("alisnet", {"width": "wide"}, "width of alisnet cannot be wide: give a whole number"),
+        ("trisenet", {"edge_share": "much"}, "edge_share of trisenet cannot be much: give a number"),
+        ("lwpsn", {"prior": True}, "lwpsn has no option prior: it has saliency"),
+    ],
+)
+def test_an_option_that_cannot_be_is_told_with_what_can(name: str, options: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError) as error:
+        build_network(name, options)
+    assert said in str(error.value)
