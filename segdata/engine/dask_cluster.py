@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from itertools import count, islice
+from itertools import count, islice, takewhile
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -27,6 +27,7 @@ _SECONDS_A_BATCH = 1.0
 _LARGEST_BATCH = 512
 _BATCHES_A_WORKER = 2  # one at work and one that waits there, so that no worker waits for us
 _HELD_A_WORKER = 16  # batches in flight, and done ones that wait for an earlier one
+_LATE = 5.0  # seconds after which a batch is behind a straggler, where the scheduler may leave it
 _COUNT_WORKERS_EVERY = 2.0
 _SECONDS_TO_ANSWER = 10.0
 _SECONDS_WITHOUT_SCHEDULER = 300.0
@@ -38,9 +39,9 @@ _DEATHS_OF_INNOCENTS = 3
 class DaskCluster:
     """Run tasks on the workers of the Dask cluster whose scheduler is at an address such as ``tcp://host:8786``.
 
-    Tasks travel in batches of about a second of work. Twice as many batches as there are workers are in flight, and up
-    to eight times that are held while the results of an earlier one are awaited, so memory does not depend on how many
-    tasks there are. The batches of a worker that dies are run again; a batch that ends each worker it is given to (as
+    Tasks travel in batches of about a second of work. Twice as many batches as there are workers are in flight, beside
+    those that are late, and up to eight times that are held while the results of an earlier one are awaited, so memory
+    does not depend on how many tasks there are. The batches of a worker that dies are run again; a batch that ends each worker it is given to (as
     often as the scheduler's setting allowed-failures says) is taken apart, and the task that ends its worker alone,
     and once more when it is tried again, comes back as `Lost`. Where the scheduler is gone for up to five minutes,
     what was in flight is handed to the one that comes back.
@@ -118,6 +119,7 @@ class _Batch(Generic[T, R]):
         self.tasks = tasks
         self.name = name
         self.deaths = 0
+        self.given_out = 0.0
         self.results: list[R | Lost[T]] | BaseException | None = None
 
 
@@ -171,12 +173,14 @@ class _Run(Generic[T, R]):
         thread.join(2 * _SECONDS_TO_END)
 
     def _hand_out(self, tasks: Iterator[T]) -> None:
-        if time.monotonic() - self.counted > _COUNT_WORKERS_EVERY:
+        now = time.monotonic()
+        if now - self.counted > _COUNT_WORKERS_EVERY:
             self._count_workers()
         workers = self.workers or 1  # some clusters start workers when there is work
+        late = sum(1 for _ in takewhile(lambda batch: now - batch.given_out > _LATE, self.in_flight.values()))
         while (
             not self.failed
-            and len(self.in_flight) < workers * _BATCHES_A_WORKER
+            and len(self.in_flight) - late < workers * _BATCHES_A_WORKER
             and len(self.held) < workers * _HELD_A_WORKER
             and (batch := list(islice(tasks, self.size)))
         ):
@@ -189,6 +193,7 @@ class _Run(Generic[T, R]):
             future = self.client.submit(run_alone, *arguments, batch.name, pure=False)
         else:
             future = self.client.submit(run_batch, *arguments, pure=False)
+        batch.given_out = time.monotonic()
         self.in_flight[future] = batch
         future.add_done_callback(self.ended.put)
 
