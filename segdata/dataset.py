@@ -16,6 +16,7 @@ from segdata.errors import InputError, SampleError
 from segdata.files import put_in_place
 from segdata.pixels import IMAGE_SUFFIXES
 from segdata.sample import Sample, encode, key_of
+from segdata.storage import as_path, files_below, is_url
 
 METADATA = "metadata.jsonl"
 OUTCOMES = "outcomes.jsonl"
@@ -36,7 +37,7 @@ class Dataset:
     """
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root)
+        self.root = as_path(root)
         self.metadata = self.root / METADATA
         if not self.root.exists():
             raise InputError(f"{self.root} does not exist", "check the path")
@@ -182,20 +183,27 @@ def find_images(folder: str | Path) -> dict[str, Path]:
 
     Raises `InputError` that names both files when two differ only in their suffix, and when there is no such folder.
     """
-    root = Path(folder)
+    root = as_path(folder)
     if not root.is_dir():
         raise InputError(f"{root} is not a folder", "check the path")
     found: dict[str, Path] = {}
-    for path in sorted(root.rglob("*")):
-        relative = path.relative_to(root)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if path.suffix.lower() not in IMAGE_SUFFIXES or hidden or not path.is_file():
-            continue
-        key = key_of(relative.as_posix())
+    for path in _image_files(root):
+        key = key_of(path.relative_to(root).as_posix())
         if key in found:
             raise InputError(f"{found[key]} and {path} differ only in their suffix", "rename or remove one of them")
         found[key] = path
     return dict(sorted(found.items()))
+
+
+def _image_files(root: Path) -> Iterator[Path]:
+    if is_url(root):
+        paths = (root / name for name in files_below(str(root)))  # one listing for all folders
+    else:
+        paths = (path for path in sorted(root.rglob("*")) if path.is_file())
+    for path in paths:
+        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+        if path.suffix.lower() in IMAGE_SUFFIXES and not hidden:
+            yield path
 
 
 def open_rows(path: str | Path, column: str) -> tuple[Path, Callable[[], Iterator[Row]]]:
@@ -204,7 +212,7 @@ def open_rows(path: str | Path, column: str) -> tuple[Path, Callable[[], Iterato
     Returns the folder that file names are relative to, and a function that starts the rows from the first. For a
     plain folder they hold `key` and, under `column`, the file's name.
     """
-    root = Path(path)
+    root = as_path(path)
     if (root / METADATA).is_file() or not root.is_dir():
         return root, Dataset(root).rows
     images = find_images(root)
@@ -229,4 +237,4 @@ def place_of_labels(root: Path, out: str | Path | None, what: str, of: str) -> t
         return root, True
     if out is None:
         raise InputError(f"{root} is a plain folder of {of}", f"give --out for the folder of the {what}")
-    return Path(out), False
+    return as_path(out), False

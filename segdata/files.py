@@ -6,7 +6,8 @@ import errno
 import filecmp
 import hashlib
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,7 +16,9 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+from segdata import storage
 from segdata.errors import InputError, SampleError, StorageError
+from segdata.storage import is_url
 
 _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
@@ -29,11 +32,16 @@ def part_of(path: Path) -> Path:
 
 
 def write_file(path: str | Path, data: bytes) -> None:
-    """Write `data` to `path` in one step, making its folders; a file that holds the same bytes is left alone.
+    """Write `data` to `path`, which may be a URL, in one step, making its folders.
+
+    A file of this machine that holds the same bytes is left alone.
 
     Raises `StorageError` when the place takes no more (full, read-only, no permission), and `SampleError`
     (``cannot-write``) when this name alone cannot be written.
     """
+    if is_url(path):
+        _to_store(path, lambda: storage.write(str(path), data))
+        return
     name = os.fspath(path)  # strings all through: a data set has as many files as samples, and pathlib takes its time
     folder, last = os.path.split(name)
     part = os.path.join(folder, f".{last}.part")  # noqa: PTH118
@@ -52,6 +60,13 @@ def write_file(path: str | Path, data: bytes) -> None:
         raise storage_error(Path(name), error) from error
 
 
+def _to_store(path: str | Path, action: Callable[[], None]) -> None:
+    try:
+        action()
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
 def _holds(name: str, data: bytes) -> bool:
     try:
         if os.stat(name).st_size != len(data):  # noqa: PTH116
@@ -68,20 +83,32 @@ def _write(name: str, data: bytes) -> None:
             left = left[file.write(left) :]
 
 
-def storage_error(path: Path, error: OSError) -> StorageError | SampleError:
+def storage_error(path: str | Path, error: OSError) -> StorageError | SampleError:
     """Say in one sentence why `path` cannot be written."""
-    what = f"{path} cannot be written ({os.strerror(error.errno) if error.errno else error})"
+    what = f"{path} cannot be written ({why(error)})"
     if error.errno in _FATAL:
         return StorageError(what, "make room or choose another folder, and run the same command again to go on")
     return SampleError("cannot-write", what)
+
+
+def why(error: OSError) -> str:
+    """Say in a few words why a file cannot be read or written."""
+    return error.strerror or " ".join(str(error).split()) or type(error).__name__
 
 
 @contextmanager
 def put_in_place(path: Path) -> Iterator[Path]:
     """Give the name to write a file under, which then takes the place of `path`; one that holds the same is left alone.
 
-    Makes the folders of `path`. Raises `StorageError` when the place takes no more.
+    Makes the folders of `path`. What goes to a URL is written on this machine first. Raises `StorageError` when the
+    place takes no more.
     """
+    if is_url(path):
+        with tempfile.TemporaryDirectory(prefix="segdata-") as folder:
+            part = Path(folder, path.name)
+            yield part
+            _to_store(path, lambda: storage.upload(part, str(path)))
+        return
     part = part_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,9 +126,10 @@ def put_in_place(path: Path) -> Iterator[Path]:
 def held(folder: Path) -> Iterator[None]:
     """Keep other commands from changing the same data set meanwhile; the hold ends with the process, however it ends.
 
-    Raises `InputError` where another process holds it. File systems without such locks, and Windows, do without.
+    Raises `InputError` where another process holds it. File systems without such locks, stores, and Windows, do
+    without.
     """
-    if fcntl is None:
+    if fcntl is None or is_url(folder):
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -120,12 +148,48 @@ def held(folder: Path) -> Iterator[None]:
 def read_file(path: str | Path) -> bytes:
     """Read a sample's file. Raises `SampleError` (``missing-file``, ``unreadable-file``) that names it."""
     try:
+        if is_url(path):
+            return storage.read(str(path))
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a path may be a string here
             return file.read()
     except FileNotFoundError as error:
         raise SampleError("missing-file", f"{path} does not exist") from error
     except OSError as error:
-        raise SampleError("unreadable-file", f"{path} cannot be read ({error.strerror})") from error
+        raise SampleError("unreadable-file", f"{path} cannot be read ({why(error)})") from error
+
+
+def is_file(path: str) -> bool:
+    """Tell whether there is such a file; False for a name that no file can have.
+
+    >>> is_file("no such file")
+    False
+    """
+    try:
+        return storage.size_of(path) is not None
+    except OSError:
+        return False
+
+
+def has_content(path: str) -> bool:
+    """Tell whether a file is there and not empty, as a crash of the machine may leave it."""
+    try:
+        return bool(storage.size_of(path))
+    except OSError:
+        return False
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those that it lies in. Stores need none. Raises `OSError`."""
+    if not is_url(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def remove_file(path: str | Path) -> None:
+    """Remove a file, if it is there. Raises `OSError`."""
+    if is_url(path):
+        storage.remove(str(path))
+    else:
+        Path(path).unlink(missing_ok=True)
 
 
 def fingerprint(*parts: bytes) -> str:

@@ -33,6 +33,7 @@ from segdata.errors import InputError
 from segdata.models.registry import MODELS
 from segdata.models.settings import Source, parse_source
 from segdata.steps import Progress
+from segdata.storage import as_path, is_url
 
 # Each command's library twin.
 STEPS: dict[str, tuple[str, str]] = {
@@ -90,7 +91,7 @@ def build(
     of another type than it takes.
     """
     results = []
-    for step in _read(Path(recipe)):
+    for step in _read(as_path(recipe)):
         if progress is not None:
             progress.begin(step.command, None)
         extras = {"engine": engine, "progress": epochs if step.command == "train" else progress}
@@ -147,9 +148,9 @@ def _argument(command: str, name: str, value: Any, kind: Any, folder: Path) -> A
         return [_source(text, folder) for text in texts]
     if (command, name) in _PATHS_OR_WORDS:
         text = msgspec.convert(value, str)
-        return text if text in _PATHS_OR_WORDS[command, name] else str(folder.resolve() / text)
+        return text if text in _PATHS_OR_WORDS[command, name] else _below(folder.resolve(), text)
     if name in _PATHS:
-        return str(folder / msgspec.convert(value, str))
+        return _below(folder, msgspec.convert(value, str))
     return msgspec.convert(value, kind)
 
 
@@ -157,5 +158,9 @@ def _source(text: str, folder: Path) -> Source:
     """Read a data set to train on, with absolute paths: the run's settings keep them, wherever it is gone on from."""
     source = parse_source(text)
     names = ("path", "leave_out", "others")
-    paths = {name: str(folder.resolve() / path) for name in names if (path := getattr(source, name)) is not None}
+    paths = {name: _below(folder.resolve(), path) for name in names if (path := getattr(source, name)) is not None}
     return msgspec.structs.replace(source, **paths)
+
+
+def _below(folder: Path, path: str) -> str:
+    return path if is_url(path) else str(folder / path)

@@ -23,8 +23,10 @@ import msgspec
 from segdata.dataset import METADATA, OUTCOMES, Row, RowIndex, hash_key, write_lines
 from segdata.engine import Engine, Inline, Lost
 from segdata.errors import InputError, SampleError, SegdataError
-from segdata.files import fingerprint, held, part_of, storage_error
+from segdata.files import fingerprint, has_content, held, make_folder, part_of, remove_file, storage_error
+from segdata.remote_records import RemoteRecords
 from segdata.sample import Outcome, encode, key_of
+from segdata.storage import files_below, is_url, join_path, names_in, store_of
 
 FINGERPRINTS = "fingerprints"
 EXPORTED = "exported_files"  # in the rows of an export: every file of the sample, however it is named
@@ -97,16 +99,11 @@ class Progress(Protocol):
         ...
 
 
-def unchanged(previous: Row | None, step: str, mark: str, root: Path, columns: Iterable[str]) -> bool:
+def unchanged(previous: Row | None, step: str, mark: str, root: str, columns: Iterable[str]) -> bool:
     """Tell whether an earlier run left this result: the same fingerprint, and the files of `columns` in place."""
     if previous is None or (previous.get(FINGERPRINTS) or {}).get(step) != mark:
         return False
-    return all(_has_content(root / previous[column]) for column in columns if previous.get(column))
-
-
-def _has_content(path: Path) -> bool:
-    """Tell whether a file is there and not empty, as a crash of the machine may leave it."""
-    return path.is_file() and path.stat().st_size > 0
+    return all(has_content(join_path(root, previous[column])) for column in columns if previous.get(column))
 
 
 def updated(previous: Row | None, step: str, mark: str, columns: Row) -> Row:
@@ -202,25 +199,33 @@ def run_step(
     Raises `InputError` when `out` is no folder, when another command is changing it, and without `in_place` when it
     holds something that this step has not begun; `StorageError` when the place takes no more.
     """
-    journal = _Journal(step, out, records or out, in_place=in_place)
     chosen: Engine = engine or Inline()
-    results = _map(chosen, step, work, journal.tasks(samples), batch)
+    home = records or out
+    if str(out).startswith("memory:") and not isinstance(chosen, Inline):
+        raise InputError(f"{out} is in the memory of one process alone", "use the engine inline")
     with ExitStack() as stack:
         try:
             _make_folder(out)
-            _make_folder(journal.metadata.parent)
+            _make_folder(home)
             stack.enter_context(held(out))
+            remote = RemoteRecords(home, (METADATA, OUTCOMES), _journal_name(step)) if is_url(home) else None
+            journal = _Journal(step, out, stack.enter_context(remote) if remote else home, in_place=in_place)
             stack.enter_context(journal)
         except OSError as error:
             raise storage_error(out, error) from error
-        stack.enter_context(closing(results))
+        results = stack.enter_context(closing(_map(chosen, step, work, journal.tasks(samples), batch)))
         if progress is not None:
             progress.begin(step, total)
         for result in results:
             journal.add(result)
+            if remote is not None:
+                remote.keep(journal.flushed())
             if progress is not None:
                 progress.advance()
-        return journal.finish()
+        report = journal.finish(home)
+        if remote is not None:
+            remote.finish()
+        return report
 
 
 def _map(
@@ -241,9 +246,13 @@ def _one_by_one(
             yield from map(Lost, results.task) if isinstance(results, Lost) else results
 
 
+def _journal_name(step: str) -> str:
+    return f".{METADATA}.{step}.part"
+
+
 def _make_folder(out: Path) -> None:
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
     except (FileExistsError, NotADirectoryError) as error:
         raise InputError(f"{out} cannot be made, for a file has that name", "choose another folder") from error
 
@@ -268,7 +277,7 @@ class _Journal:
         self.step, self.out, self.in_place = step, out, in_place
         self.metadata = records / METADATA
         self.outcomes_path = records / OUTCOMES
-        self.path = records / f".{METADATA}.{step}.part"
+        self.path = records / _journal_name(step)
         self.order = array("q")
         self.seen = array("Q")
         self.in_flight: deque[_InFlight] = deque()
@@ -313,7 +322,8 @@ class _Journal:
         return line if line.startswith(_HEADER) else b""
 
     def _refuse_others(self) -> None:
-        names = sorted(path.name for path in self.out.iterdir() if not path.name.startswith("."))
+        found = names_in(str(self.out)) if is_url(self.out) else sorted(path.name for path in self.out.iterdir())
+        names = [name for name in found if not name.startswith(".")]
         if not names or (self.metadata.is_file() and self._is_ours()):
             return
         raise InputError(
@@ -378,18 +388,24 @@ class _Journal:
             raise storage_error(self.path, error) from error
         self.size += len(row) + 1
 
-    def finish(self) -> Report:
+    def flushed(self) -> int:
+        """Give the size of the journal, all of which is in the file."""
+        self.file.flush()
+        return self.size
+
+    def finish(self, home: Path) -> Report:
+        """Put metadata and outcomes in place; `home` is what people know their folder as."""
         try:
             self.file.close()
             if not self.in_place:
                 self._drop_unseen()
             for name in self.superseded:
-                (self.out / name).unlink(missing_ok=True)
+                remove_file(join_path(self.out, name))
             if self.interrupted:
                 self._sweep()
             self._put_metadata()
         except OSError as error:
-            raise storage_error(self.metadata, error) from error
+            raise storage_error(home / METADATA, error) from error
         self._put_outcomes()
         self.path.unlink(missing_ok=True)
         failed = sum(outcome.status == "failed" for outcome in self.outcomes)
@@ -400,7 +416,7 @@ class _Journal:
             reused=self.reused,
             skipped=len(self.outcomes) - failed,
             failed=failed,
-            outcomes=str(self.outcomes_path) if self.outcomes else None,
+            outcomes=str(home / OUTCOMES) if self.outcomes else None,
             failures=tuple(islice((row.message for row in self.outcomes if row.status == "failed"), _FAILURES_SHOWN)),
             notes=dict(sorted(self.notes.items())),
         )
@@ -431,6 +447,12 @@ class _Journal:
     def _sweep(self) -> None:
         """Remove files that a killed run or worker did not finish."""
         journals = f".{METADATA}."
+        if is_url(self.out):
+            for name in files_below(str(self.out)) if not store_of(str(self.out)).writes_whole else ():
+                last = name.rpartition("/")[2]
+                if last.startswith(".") and last.endswith(".part") and not last.startswith(journals):
+                    remove_file(join_path(self.out, name))
+            return
         for path in self.out.rglob(".*.part"):
             if path == part_of(self.metadata) or not path.name.startswith(journals):
                 path.unlink(missing_ok=True)

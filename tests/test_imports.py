@@ -14,6 +14,7 @@ import segdata
 # From the lowest. A module may import from its own layer and from those below it.
 LAYERS = (
     {"errors"},
+    {"storage"},
     {"sample"},
     {"engine"},
     {"masks", "pixels", "dataset", "domains"},
@@ -33,6 +34,8 @@ EXTRAS = {
     "pyarrow",
     "starlette",
     "uvicorn",
+    "fsspec",
+    "upath",
 }  # not installed with the core
 
 PACKAGE = Path(segdata.__file__).parent

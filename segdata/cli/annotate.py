@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -14,10 +13,10 @@ from segdata.cli.options import EngineOption, Json, Out, Scheduler, Workers
 def annotate(
     out: Out,
     data: Annotated[
-        Path | None, typer.Argument(metavar="IMAGES|DATASET", help="A folder of photos, or a data set.")
+        str | None, typer.Argument(metavar="IMAGES|DATASET", help="A folder of photos, or a data set.")
     ] = None,
     video: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="FILE|FRAMES", help="Instead: a video, or a folder of its frames in order of name."),
     ] = None,
     prior: Annotated[
@@ -111,7 +110,7 @@ def annotate(
     )
 
 
-def _annotate_video(video: Path, *, as_json: bool, **settings: Any) -> NoReturn:
+def _annotate_video(video: str, *, as_json: bool, **settings: Any) -> NoReturn:
     from segdata.cli.output import TerminalProgress
     from segdata.cli.results import end_with
     from segdata.ops.annotate_video import annotate_video

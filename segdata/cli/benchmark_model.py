@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -19,7 +18,7 @@ def benchmark_model(
     models: Annotated[
         list[str], typer.Argument(metavar="MODEL...", help="Names, ONNX files or folders of training runs.")
     ],
-    data: Annotated[Path, typer.Option(metavar="DATASET", help="Photos and their masks.")],
+    data: Annotated[str, typer.Option(metavar="DATASET", help="Photos and their masks.")],
     split: Annotated[str | None, typer.Option(metavar="NAME", help="Only the photos of this split.")] = None,
     who: Annotated[
         Literal["all", "dominant", "auto"],

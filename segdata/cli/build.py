@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ from segdata.cli.options import EngineOption, Json, Scheduler, Workers
 
 
 def build(
-    recipe: Annotated[Path, typer.Argument(help="TOML file with a list of [[step]] tables.")],
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="TOML file with a list of [[step]] tables.")],
     workers: Workers = None,
     engine: EngineOption = "processes",
     scheduler: Scheduler = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +11,7 @@ from segdata.cli.options import EngineOption, Json, Out, Scheduler, Workers
 
 
 def crop(
-    data: Annotated[Path, typer.Argument(help="A data set, or a folder of photos.")],
+    data: Annotated[str, typer.Argument(metavar="DATASET|PHOTOS", help="A data set, or a folder of photos.")],
     out: Out,
     margin: Annotated[float, typer.Option(min=0, metavar="SHARE", help="Share of the box added on every side.")] = 0.1,
     per: Annotated[

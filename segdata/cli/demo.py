@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ from segdata.cli.options import Json
 
 
 def demo(
-    out: Annotated[Path, typer.Argument(help="Folder to build the demo in.")],
+    out: Annotated[str, typer.Argument(metavar="DIR", help="Folder to build the demo in.")],
     as_json: Json = False,
 ) -> None:
     """Build a small data set and score masks on it.

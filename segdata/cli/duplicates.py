@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,7 +15,7 @@ _SHOWN = 20
 
 
 def duplicates(
-    data: Annotated[Path, typer.Argument(help="A data set, or a folder of photos.")],
+    data: Annotated[str, typer.Argument(metavar="DATASET|PHOTOS", help="A data set, or a folder of photos.")],
     scenes: Annotated[
         bool, typer.Option("--scenes/--no-scenes", help="Also the same scene shot again, or copies alone.")
     ] = True,

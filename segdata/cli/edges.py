@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,15 +11,13 @@ from segdata.cli.options import EngineOption, Json, Scheduler, Void, Workers
 
 
 def edges(
-    data: Annotated[Path, typer.Argument(help="A data set, or a plain folder of masks.")],
+    data: Annotated[str, typer.Argument(metavar="DATASET|MASKS", help="A data set, or a plain folder of masks.")],
     kind: Annotated[
         EdgeKind, typer.Option(help="Which border pixels; sobel: where the Sobel gradient is not 0.")
     ] = "inner",
     width: Annotated[int, typer.Option(min=1, metavar="PIXELS", help="Width of inner, outer and thick edges.")] = 1,
     void: Void = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="For a plain folder: where to.")
-    ] = None,
+    out: Annotated[str | None, typer.Option("--out", "-o", metavar="DIR", help="For a plain folder: where to.")] = None,
     workers: Workers = None,
     engine: EngineOption = "processes",
     scheduler: Scheduler = None,

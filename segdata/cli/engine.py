@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,7 +26,8 @@ def _engine() -> None:
 def check(
     scheduler: Scheduler = None,
     path: Annotated[
-        list[Path] | None, typer.Option(metavar="DIR", help="A folder that the workers share; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="DIR", help="A folder that the workers share; may be repeated."),
     ] = None,
     as_json: Json = False,
 ) -> None:

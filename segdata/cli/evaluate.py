@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -16,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    preds: Annotated[list[Path], typer.Argument(help="Predictions: data sets or folders of masks.")],
-    gt: Annotated[Path, typer.Argument(help="The ground truth, likewise.")],
+    preds: Annotated[list[str], typer.Argument(metavar="PREDS", help="Predictions: data sets or folders of masks.")],
+    gt: Annotated[str, typer.Argument(metavar="GT", help="The ground truth, likewise.")],
     threshold: Annotated[
         str | None, typer.Option(metavar="T|sweep", help="Read probability maps; sweep finds the best threshold.")
     ] = None,
@@ -30,7 +29,7 @@ def evaluate(
     dilation: Annotated[float, typer.Option(help="Of boundary IoU: a share of the diagonal.")] = 0.02,
     missing: Annotated[Missing, typer.Option(help="Files without a partner: an error, or skipped.")] = "error",
     resize: Annotated[bool, typer.Option("--resize", help="Scale predictions of another size.")] = False,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the scores of every sample here.")] = None,
+    csv: Annotated[str | None, typer.Option(metavar="FILE", help="Write the scores of every sample here.")] = None,
     workers: Workers = None,
     engine: EngineOption = "processes",
     scheduler: Scheduler = None,
@@ -90,7 +89,7 @@ def _parse_threshold(text: str | None) -> float | Literal["sweep"] | None:
         ) from error
 
 
-def _write_csv(comparison: Comparison, path: Path) -> None:
+def _write_csv(comparison: Comparison, path: str) -> None:
     import csv
     import io
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,7 +17,7 @@ def export(
     ],
     out: Out,
     images: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="DIR", help="Folder of the photos, for masks without them, as annotate writes."),
     ] = None,
     photos: Annotated[bool, typer.Option("--photos/--no-photos", help="Write the photos too.")] = True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,11 +11,11 @@ from segdata.cli.options import Json, Seed
 
 
 def export_model(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The file to write.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a training run.")],
+    out: Annotated[str, typer.Option("--out", "-o", metavar="FILE", help="The file to write.")],
     format: Annotated[ModelFormat, typer.Option(help="What the file is.")] = "onnx",  # noqa: A002
     photos: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="DATASET",
             help="Data set or folder of photos to calibrate and compare on.",

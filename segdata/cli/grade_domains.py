@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,12 +11,12 @@ from segdata.cli.options import EngineOption, Json, Scheduler, Workers
 
 
 def grade_domains(
-    data: Annotated[Path, typer.Argument(help="A data set, or a folder of photos.")],
+    data: Annotated[str, typer.Argument(metavar="DATASET|PHOTOS", help="A data set, or a folder of photos.")],
     faces: Annotated[
         FaceSource, typer.Option(help="Find faces, take the annotated ones, or derive them from keypoints.")
     ] = "detect",
     detector: Annotated[FaceDetectorName, typer.Option(help="How faces are found.")] = "multi-pass",
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="CSV file for the grades.")] = None,
+    out: Annotated[str | None, typer.Option("--out", "-o", metavar="FILE", help="CSV file for the grades.")] = None,
     workers: Workers = None,
     engine: EngineOption = "processes",
     scheduler: Scheduler = None,

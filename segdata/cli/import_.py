@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,10 +13,10 @@ def import_(
     format: Annotated[  # noqa: A002 - the word that users know
         str, typer.Argument(metavar="FORMAT", help="A format that segdata formats lists, or auto to recognise it.")
     ],
-    path: Annotated[Path, typer.Argument(help="The file or folder that another tool wrote.")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="The file or folder that another tool wrote.")],
     out: Out,
     images: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="DIR", help="Folder of the photos, where they do not lie where the format says."),
     ] = None,
     category: Annotated[

@@ -131,7 +131,9 @@ def main() -> None:
     except OSError as error:
         if debug:
             raise
-        _end(f"{error.filename or 'a file'} cannot be used ({error.strerror})", 1)
+        from segdata.files import why
+
+        _end(f"{error.filename or 'a file'} cannot be used ({why(error)})", 1)
     except Exception as error:
         if debug:
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,10 +11,11 @@ from segdata.cli.options import EngineOption, Json, Out, Scheduler, Workers
 
 
 def merge_coco(
-    annotations: Annotated[Path, typer.Argument(help="COCO instances or person_keypoints file.")],
+    annotations: Annotated[str, typer.Argument(metavar="ANNOTATIONS", help="COCO instances or person_keypoints file.")],
     out: Out,
     images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the photos; without it masks and metadata alone.")
+        str | None,
+        typer.Option(metavar="DIR", help="Folder of the photos; without it masks and metadata alone."),
     ] = None,
     category: Annotated[
         list[str] | None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,9 +11,9 @@ from segdata.cli.options import EngineOption, Json, Out, Scheduler, Workers
 
 
 def merge_parts(
-    labels: Annotated[Path, typer.Argument(help="Folder of class-index PNGs.")],
+    labels: Annotated[str, typer.Argument(metavar="LABELS", help="Folder of class-index PNGs.")],
     out: Out,
-    images: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the photos, matched by name.")] = None,
+    images: Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the photos, matched by name.")] = None,
     background: Annotated[
         list[str] | None,
         typer.Option(
@@ -24,7 +23,8 @@ def merge_parts(
         ),
     ] = None,
     names: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="JSON file of class number to name, to choose by name.")
+        str | None,
+        typer.Option(metavar="FILE", help="JSON file of class number to name, to choose by name."),
     ] = None,
     encoding: Annotated[Encoding, typer.Option(help="PNG masks of 0 and 255, or of one bit a pixel.")] = "8bit",
     workers: Workers = None,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 import typer
 
-DatasetArgument: TypeAlias = Annotated[Path, typer.Argument(help="A folder with metadata.jsonl.")]
-Out: TypeAlias = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write, made if needed.")]
+DatasetArgument: TypeAlias = Annotated[str, typer.Argument(metavar="DATASET", help="A folder with metadata.jsonl.")]
+Out: TypeAlias = Annotated[str, typer.Option("--out", "-o", metavar="DIR", help="Folder to write, made if needed.")]
 Workers: TypeAlias = Annotated[
     int | None, typer.Option("--workers", "-w", min=1, help="Processes to run.", show_default="one a core")
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +12,8 @@ from segdata.cli.options import DatasetArgument, EngineOption, Json, Scheduler, 
 def rank_labels(
     data: DatasetArgument,
     preds: Annotated[
-        Path, typer.Argument(help="Probability maps of these photos, as annotate --probabilities writes.")
+        str,
+        typer.Argument(metavar="PREDS", help="Probability maps of these photos, as annotate --probabilities writes."),
     ],
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many to list.")] = 20,
     void: Void = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,10 +11,13 @@ from segdata.cli.options import EngineOption, Json, Scheduler, Workers
 
 
 def report(
-    source: Annotated[Path, typer.Argument(help="A data set, or the JSON that evaluate printed.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Page to write, .html.")],
+    source: Annotated[
+        str, typer.Argument(metavar="DATASET|JSON", help="A data set, or the JSON that evaluate printed.")
+    ],
+    out: Annotated[str, typer.Option("--out", "-o", metavar="FILE", help="Page to write, .html.")],
     images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The photos, where neither masks nor predictions have them.")
+        str | None,
+        typer.Option(metavar="DIR", help="The photos, where neither masks nor predictions have them."),
     ] = None,
     by: Annotated[RankBy, typer.Option(help="The score by which samples are the worst.")] = "iou",
     count: Annotated[

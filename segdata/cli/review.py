@@ -20,14 +20,15 @@ _SHOWN = 5
 def review(
     data: DatasetArgument,
     preds: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="PREDS", help="Predicted masks: shown, and where they agree least comes first."),
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the photos, for a data set without them.")
+        str | None,
+        typer.Option(metavar="DIR", help="Folder of the photos, for a data set without them."),
     ] = None,
     scores: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Order by what evaluate --csv or --json wrote.")
+        str | None, typer.Option(metavar="FILE", help="Order by what evaluate --csv or --json wrote.")
     ] = None,
     reviewer: Annotated[
         str | None, typer.Option(metavar="NAME", help="Who decides.", show_default="the account's name")
@@ -106,7 +107,7 @@ def _show_summary(summary: ReviewSummary) -> None:
     typer.echo(f"segdata review {summary.data} --apply writes this into the data set")
 
 
-def _apply(data: Path, prefer: str | None, *, as_json: bool) -> None:
+def _apply(data: str, prefer: str | None, *, as_json: bool) -> None:
     from segdata.cli.output import TerminalProgress, print_json
     from segdata.cli.results import show_failures
     from segdata.report.review.apply import apply_review
@@ -123,7 +124,7 @@ def _apply(data: Path, prefer: str | None, *, as_json: bool) -> None:
     raise typer.Exit(1 if show_failures(applied.report) else 0)
 
 
-def _show_applied(applied: Applied, data: Path) -> None:
+def _show_applied(applied: Applied, data: str) -> None:
     counts = ", ".join(f"{count:,} {name}" for name, count in applied.decisions.items())
     typer.echo(f"review: {counts} -> {applied.report.out}")
     if applied.corrected:

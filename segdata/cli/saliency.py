@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -12,7 +11,7 @@ from segdata.cli.options import EngineOption, Json, Scheduler, Workers
 
 
 def saliency(
-    data: Annotated[Path, typer.Argument(help="A data set, or a folder of photos.")],
+    data: Annotated[str, typer.Argument(metavar="DATASET|PHOTOS", help="A data set, or a folder of photos.")],
     keypoints: Annotated[
         KeypointSource, typer.Option(help="Whose keypoints: annotated, detected, or detected where none are annotated.")
     ] = "auto",
@@ -21,9 +20,7 @@ def saliency(
     preview: Annotated[
         bool, typer.Option("--preview", help="Also show the maps over the photos, in preview/.")
     ] = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="For a plain folder: where to.")
-    ] = None,
+    out: Annotated[str | None, typer.Option("--out", "-o", metavar="DIR", help="For a plain folder: where to.")] = None,
     workers: Workers = None,
     engine: EngineOption = "processes",
     scheduler: Scheduler = None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,10 +19,10 @@ _MOST_FAILURES = 5
 
 
 def stats(
-    data: Annotated[Path, typer.Argument(help="A data set, or a folder of photos.")],
+    data: Annotated[str, typer.Argument(metavar="DATASET|PHOTOS", help="A data set, or a folder of photos.")],
     quick: Annotated[bool, typer.Option("--quick", help="Read metadata.jsonl alone, no masks.")] = False,
     heat_map: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also draw where persons are, as a .png picture.")
+        str | None, typer.Option(metavar="FILE", help="Also draw where persons are, as a .png picture.")
     ] = None,
     workers: Workers = None,
     engine: EngineOption = "processes",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,7 +21,7 @@ def train(
             "leave_out=FILE (keys, one a line) or void=VALUE; repeatable.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder of the run, made if needed.")],
+    out: Annotated[str, typer.Option("--out", "-o", metavar="RUN", help="Folder of the run, made if needed.")],
     model: Annotated[
         str,
         typer.Option(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,8 +10,8 @@ from segdata.cli.options import EngineOption, Json, Out, Scheduler, Workers
 
 
 def uncrop(
-    preds: Annotated[Path, typer.Argument(help="Masks or probability maps for the crops.")],
-    crops: Annotated[Path, typer.Argument(help="The data set that crop wrote.")],
+    preds: Annotated[str, typer.Argument(metavar="PREDS", help="Masks or probability maps for the crops.")],
+    crops: Annotated[str, typer.Argument(metavar="CROPS", help="The data set that crop wrote.")],
     out: Out,
     workers: Workers = None,
     engine: EngineOption = "processes",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,22 +13,24 @@ if TYPE_CHECKING:
 
 
 def validate(
-    data: Annotated[Path, typer.Argument(metavar="DATASET|ANNOTATIONS", help="A data set, or a COCO file.")],
+    data: Annotated[str, typer.Argument(metavar="DATASET|ANNOTATIONS", help="A data set, or a COCO file.")],
     images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The photos of a COCO file, to be checked too.")
+        str | None, typer.Option(metavar="DIR", help="The photos of a COCO file, to be checked too.")
     ] = None,
     group_by: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN", help="A column whose values must not be in two splits; may be repeated."),
     ] = None,
     rules: Annotated[
-        Path | None, typer.Option(metavar="FILE.py", help="Rules of your own. The file is run as a program.")
+        str | None,
+        typer.Option(metavar="FILE.py", help="Rules of your own. The file is run as a program."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write every finding here, a line of JSON each.")
+        str | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Write every finding here, a line of JSON each."),
     ] = None,
     fix: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="OUT", help="Write a new data set, or COCO file, with what needs no judgement mended."),
     ] = None,
     show: Annotated[int, typer.Option(min=0, metavar="N", help="Findings to show of each kind.")] = 5,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,8 +10,8 @@ from segdata.cli.options import EngineOption, Json, Scheduler, Workers
 
 
 def view(
-    data: Annotated[Path, typer.Argument(help="A data set, or a folder of photos.")],
-    sheet: Annotated[Path, typer.Option("--sheet", "-o", metavar="FILE", help="Picture to write, .png or .jpg.")],
+    data: Annotated[str, typer.Argument(metavar="DATASET|PHOTOS", help="A data set, or a folder of photos.")],
+    sheet: Annotated[str, typer.Option("--sheet", "-o", metavar="FILE", help="Picture to write, .png or .jpg.")],
     show: Annotated[
         str,
         typer.Option(
@@ -30,10 +29,10 @@ def view(
     columns: Annotated[int, typer.Option(min=1, help="How many beside each other.")] = 6,
     width: Annotated[int, typer.Option(min=1, help="Width of the sheet in pixels.")] = 1800,
     preds: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Masks of a model, to compare the data set's with.")
+        str | None, typer.Option(metavar="DIR", help="Masks of a model, to compare the data set's with.")
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The photos, for what annotate wrote without them.")
+        str | None, typer.Option(metavar="DIR", help="The photos, for what annotate wrote without them.")
     ] = None,
     workers: Workers = None,
     engine: EngineOption = "processes",

@@ -12,6 +12,7 @@ from segdata.errors import InputError
 from segdata.files import write_file
 from segdata.recipe import StepResult, build
 from segdata.steps import Progress
+from segdata.storage import here
 
 RECIPE = """\
 [[step]]
@@ -56,7 +57,7 @@ def demo(out: str | Path, *, engine: Engine | None = None, progress: Progress | 
     >>> scores.command, scores.result.count
     ('evaluate', 7)
     """
-    folder = Path(out)
+    folder = here(out)
     _refuse_others(folder)
     write_file(folder / "recipe.toml", RECIPE.encode())  # first, as it tells a demo that was interrupted
     photos.write_photos(folder / "photos")

@@ -19,10 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from segdata.errors import InputError, SampleError
+from segdata.files import why
 from segdata.formats.json_spans import Block, integers, scan
 from segdata.masks import rle_area, rle_box, segmentation_to_rle
 from segdata.pixels import MOST_PIXELS
 from segdata.sample import Person, key_of
+from segdata.storage import as_path, is_url, local
 
 T = TypeVar("T")
 
@@ -100,7 +102,7 @@ class CocoFile:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = as_path(path)
         self.categories: dict[int, str] = {}
         self.licences: dict[int | str, dict[str, Any]] = {}
         self.description: str | None = None
@@ -126,7 +128,7 @@ class CocoFile:
                     info = _courtesy(value)
                     self.description, self.model = _text(info, "description"), _text(info, "model")
         except OSError as error:
-            raise InputError(f"{self.path} cannot be read ({error.strerror})", "check the path") from error
+            raise InputError(f"{self.path} cannot be read ({why(error)})", "check the path") from error
         for name in ("images", "annotations"):
             if name not in seen:
                 raise InputError(f"{self.path} holds no array {name!r}", "give a COCO annotation file")
@@ -370,6 +372,8 @@ _held: _Held | None = None
 def _descriptor(path: str) -> int:
     """Open a file, and keep it open until another is asked for, or this one has changed."""
     global _held  # noqa: PLW0603 - one file a process, whoever asks
+    if is_url(path):
+        path = str(local(path))
     status = os.stat(path)  # noqa: PTH116 - a third of the time, once a record
     identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     if _held is None or _held[:2] != (path, identity):

@@ -8,8 +8,10 @@ from itertools import islice
 from pathlib import Path
 
 from segdata.errors import InputError, SampleError
+from segdata.files import is_file
 from segdata.formats.coco import CocoFile
 from segdata.sample import path_of
+from segdata.storage import is_url, join_path, names_in
 
 INSTANCES = "coco"
 PANOPTIC = "coco-panoptic"
@@ -24,7 +26,7 @@ def kind_of(path: Path) -> str | None:
     try:
         with path.open("rb") as file:
             head = file.read(_LOOKED_AT)
-            size = os.fstat(file.fileno()).st_size
+            size = file.seek(0, os.SEEK_END)
             file.seek(max(size - _LOOKED_AT, 0))
             tail = file.read(_LOOKED_AT)
     except OSError:
@@ -64,6 +66,10 @@ def _candidates(path: Path) -> list[Path]:
 def _json_files(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         return
+    if is_url(folder):
+        names = [name for name in names_in(str(folder)) if name.lower().endswith(".json") and not name.startswith(".")]
+        yield from (folder / name for name in names)
+        return
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.lower().endswith(".json") and not entry.name.startswith(".") and entry.is_file():
@@ -95,7 +101,7 @@ def find_photos(coco: CocoFile, images: str | None) -> str | None:
         return images
     names = list(islice(_names(coco), _PHOTOS_LOOKED_FOR))
     for folder in _places(coco.path):
-        if any(os.path.isfile(folder / name) for name in names):  # noqa: PTH113 - no name is too long for it
+        if any(is_file(join_path(folder, name)) for name in names):
             return str(folder)
     return None
 

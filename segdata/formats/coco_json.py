@@ -46,6 +46,7 @@ from segdata.formats.coco_folders import INSTANCES, find_json, find_photos, reco
 from segdata.formats.polygons import trace_rle
 from segdata.masks import rle_area, rle_box
 from segdata.sample import Outcome, Person, Rle, encode, key_of, path_of
+from segdata.storage import join_path
 
 _STEP = "import"
 _FILE = "annotations/instances_default.json"
@@ -105,7 +106,7 @@ class Opened(msgspec.Struct, frozen=True):
         image = payload.image
         name = path_of(image.file_name)
         columns = self._columns(image, read_bytes(self.path, *payload.record))
-        photo = None if self.photos is None else read_file(f"{self.photos}/{name}")
+        photo = None if self.photos is None else read_file(join_path(self.photos, name))
         return Incoming(
             width=image.width,
             height=image.height,

@@ -51,6 +51,7 @@ from segdata.formats.drawing import VOID_LOST, draw_numbers
 from segdata.masks import mask_to_rle, rle_area, rle_box
 from segdata.pixels import decode_image, encode_photo
 from segdata.sample import Person, path_of
+from segdata.storage import join_path
 
 _FOLDER = "annotations/panoptic_default"
 _FILE = f"{_FOLDER}.json"
@@ -105,7 +106,7 @@ class _Parse(msgspec.Struct, frozen=True):
             ) from error
 
     def _labels(self, file_name: str, image: CocoImage) -> Labels:
-        name = f"{self.masks}/{path_of(file_name)}"
+        name = join_path(self.masks, path_of(file_name))
         data = read_file(name)
         colours = decode_image(data, name).astype(np.int32)
         height, width, _ = colours.shape

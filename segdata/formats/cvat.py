@@ -32,13 +32,14 @@ import numpy as np
 
 from segdata.dataset import hash_key, write_lines
 from segdata.errors import InputError, SampleError
-from segdata.files import read_file, write_file
+from segdata.files import is_file, read_file, write_file
 from segdata.formats.base import Encoded, Export, Format, Incoming, Outgoing, ReadOptions, WriteOptions
 from segdata.formats.cut_outs import VOID_LABEL, CutOut, cut_out, join_parts, put_back
 from segdata.formats.polygons import trace_rle
 from segdata.masks import mask_to_rle, merge_rles, polygons_to_rle, rle_area, rle_to_mask
 from segdata.pixels import MOST_PIXELS
 from segdata.sample import Outcome, Person, Rle, key_of, path_of
+from segdata.storage import join_path, local
 
 ANNOTATIONS = "annotations.xml"
 LABELS = "labels.json"
@@ -263,9 +264,9 @@ class _Place(msgspec.Struct, frozen=True):
         with ExitStack() as stack:
             try:
                 if self.archive is None:
-                    file: IO[bytes] = stack.enter_context(Path(self.xml).open("rb"))
+                    file: IO[bytes] = stack.enter_context(local(self.xml).open("rb"))
                 else:
-                    archive = stack.enter_context(zipfile.ZipFile(self.archive))
+                    archive = stack.enter_context(zipfile.ZipFile(local(self.archive)))
                     _check_member(archive.getinfo(self.xml), self.path)
                     file = stack.enter_context(archive.open(self.xml))
             except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
@@ -277,8 +278,8 @@ class _Place(msgspec.Struct, frozen=True):
         names = [name, *([f"{subset}/{name}"] if re.fullmatch(r"[^/\\:.][^/\\:]*", subset) else [])]
         if self.images is not None:
             for each in names:
-                if os.path.isfile(f"{self.images}/{each}"):  # noqa: PTH113
-                    return read_file(f"{self.images}/{each}")
+                if is_file(join_path(self.images, each)):
+                    return read_file(join_path(self.images, each))
             if self.asked:
                 raise SampleError("missing-file", f"{self.images}/{name} does not exist")
         if self.archive is not None and not self.asked:
@@ -306,7 +307,7 @@ def _photo_in_zip(path: str, names: list[str]) -> bytes | None:
 @lru_cache(maxsize=1)
 def _archive(path: str, process: int) -> zipfile.ZipFile:  # noqa: ARG001 - processes must not share a file's position
     """Open a zip once in a process: its directory is read anew each time otherwise."""
-    return zipfile.ZipFile(path)
+    return zipfile.ZipFile(local(path))
 
 
 def _check_member(member: zipfile.ZipInfo, path: str) -> None:
@@ -426,7 +427,7 @@ def _find(path: Path, images: str | None) -> _Place:
 def _member(path: Path) -> str | None:
     """Find the annotations in a zip: the highest of that name, for people pack folders anew."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(local(path)) as archive:
             found = [name for name in archive.namelist() if name.rpartition("/")[2] == ANNOTATIONS]
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
         return None

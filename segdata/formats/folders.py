@@ -12,9 +12,10 @@ import numpy as np
 
 from segdata.dataset import Row, hash_key, write_lines
 from segdata.errors import InputError, SampleError
-from segdata.files import storage_error
+from segdata.files import is_file, storage_error, why
 from segdata.pixels import IMAGE_SUFFIXES
 from segdata.sample import path_of
+from segdata.storage import entries_in, is_url, join_path
 
 _NO_SPLIT = "default"  # as CVAT and datumaro name it
 _FIRST = ("train", "val", "test")
@@ -39,23 +40,32 @@ def list_folder(folder: str | Path) -> Listing:
     Raises `InputError` for a folder that cannot be read.
     """
     images: dict[str, list[str]] = {}
-    folders = []
+    folders: list[str] = []
     try:
+        if is_url(folder):
+            for name, kind in entries_in(str(folder)):
+                _list(images, folders, name, is_folder=kind == "directory")
+            return Listing(images, folders)
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda each: each.name):
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.name)
-                    continue
-                stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122
-                if suffix.lower() in IMAGE_SUFFIXES and entry.is_file():
-                    images.setdefault(stem, []).append(entry.name)
+                is_folder = entry.is_dir(follow_symlinks=False)
+                if is_folder or entry.is_file():
+                    _list(images, folders, entry.name, is_folder=is_folder)
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:
-        raise InputError(f"{folder} cannot be read ({error.strerror})", "check its permissions") from error
+        raise InputError(f"{folder} cannot be read ({why(error)})", "check its permissions") from error
     return Listing(images, folders)
+
+
+def _list(images: dict[str, list[str]], folders: list[str], name: str, *, is_folder: bool) -> None:
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122
+    if name.startswith("."):
+        return
+    if is_folder:
+        folders.append(name)
+    elif suffix.lower() in IMAGE_SUFFIXES:
+        images.setdefault(stem, []).append(name)
 
 
 def below(folder: str, name: str) -> str:
@@ -100,11 +110,10 @@ def only_file(root: Path, name: str, names: list[str]) -> str:
 
     Raises `SampleError` (``two-files``) where there are several.
     """
-    folder = f"{root}/{name}".rpartition("/")[0]
-    if len(names) > 1:
-        files = " and ".join(f"{folder}/{each}" for each in names)
-        raise SampleError("two-files", f"{files} are of one sample", "remove all but one of them")
-    return f"{folder}/{names[0]}"
+    files = [join_path(root, below(name.rpartition("/")[0], each)) for each in names]
+    if len(files) > 1:
+        raise SampleError("two-files", f"{' and '.join(files)} are of one sample", "remove all but one of them")
+    return files[0]
 
 
 def find_photo(root: str, name: str) -> str | None:
@@ -115,7 +124,7 @@ def find_photo(root: str, name: str) -> str | None:
     """
     for suffix in _SUFFIXES:
         for each in (suffix, suffix.upper()):
-            if os.path.isfile(path := f"{root}/{name}{each}"):  # noqa: PTH113
+            if is_file(path := join_path(root, f"{name}{each}")):
                 return path
     return None
 
@@ -172,7 +181,7 @@ def _lines(path: Path) -> Iterator[str]:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}, line {number}, is not UTF-8", "store it in that encoding") from error
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})", "check it") from error
+        raise InputError(f"{path} cannot be read ({why(error)})", "check it") from error
 
 
 def _in_one_spelling(name: str) -> str:

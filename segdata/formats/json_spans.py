@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segdata.errors import InputError
+from segdata.storage import local
 
 _BLOCK = 1 << 20
 _LARGEST_VALUE = 1 << 28
@@ -66,7 +67,7 @@ def scan(path: Path, arrays: frozenset[str], values: frozenset[str]) -> Iterator
     for those in `values`, and for one in `arrays` that is empty or no array. Others are passed over. Raises
     `InputError` that names the file and the byte for what is not such an object.
     """
-    with path.open("rb", buffering=0) as file, ThreadPoolExecutor(1) as reader:
+    with local(path).open("rb", buffering=0) as file, ThreadPoolExecutor(1) as reader:
         yield from _Scanner(_Chunks(file, reader), path).members(arrays, values)
 
 

@@ -44,7 +44,6 @@ from __future__ import annotations
 
 import html
 import math
-import os
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -58,12 +57,13 @@ import numpy as np
 
 from segdata.dataset import Row, hash_key, write_lines
 from segdata.errors import InputError, SampleError
-from segdata.files import read_file, write_file
+from segdata.files import is_file, read_file, write_file
 from segdata.formats.base import Encoded, Export, Format, Incoming, Outgoing, ReadOptions, WriteOptions
 from segdata.formats.brush_rle import decode_brush, encode_brush
 from segdata.masks import mask_to_rle, merge_rles, polygons_to_rle, rle_to_mask
 from segdata.pixels import IMAGE_SUFFIXES, MOST_PIXELS, check_photo
 from segdata.sample import Outcome, Person, Rle, key_of, path_of
+from segdata.storage import join_path, local
 
 TASKS = "tasks.json"
 CONFIG = "config.xml"
@@ -215,7 +215,7 @@ def _scan(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield each object of the array that a file holds, and at which byte it starts."""
     data, offset, before = bytearray(), 0, b"["  # data is what follows the last object
     nesting = _Nesting()
-    with path.open("rb", buffering=0) as file:
+    with local(path).open("rb", buffering=0) as file:
         while block := file.read(_BLOCK):
             if not nesting.read and _stripped(block)[:1] not in b"[":
                 raise _bad_file(path, "does not hold an array of tasks", 0)
@@ -477,7 +477,7 @@ def _find_photo(data: Row, images: str | None) -> str | None:
     ends = [end for end in ends if key_of(end) == data.get("key")] or ends
     if upload := _UPLOAD.fullmatch(parts[-1]):
         ends.append(upload[1])
-    return next((end for end in ends if os.path.isfile(f"{images}/{end}")), None)  # noqa: PTH113 - never raises
+    return next((end for end in ends if is_file(join_path(images, end))), None)
 
 
 def _key_of(data: Row, photo: str | None) -> str:
@@ -498,10 +498,10 @@ class _Parse(msgspec.Struct, frozen=True):
     categories: tuple[str, ...]
 
     def __call__(self, key: str, payload: _Payload) -> Incoming:
-        with open(self.path, "rb") as file:  # noqa: PTH123 - a path may be a string here
+        with local(self.path).open("rb") as file:
             file.seek(payload.offset)
             raw = file.read(payload.length)
-        photo = None if payload.photo is None else read_file(f"{self.images}/{payload.photo}")
+        photo = None if payload.photo is None else read_file(join_path(self.images, payload.photo))
         try:
             task = _Task.of(raw)
             answer = task.answer() or _Answer([], {})

@@ -21,6 +21,7 @@ import base64
 import binascii
 import json
 import os
+import posixpath
 import struct
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -32,13 +33,14 @@ import numpy as np
 
 from segdata.dataset import hash_key
 from segdata.errors import InputError, SampleError
-from segdata.files import read_file
+from segdata.files import is_file, read_file
 from segdata.formats.base import Encoded, Format, Incoming, Outgoing, ReadOptions, WriteOptions
 from segdata.formats.cut_outs import VOID_LABEL, CutOut, cut_out, join_parts, put_back
 from segdata.formats.polygons import trace_rle
 from segdata.masks import mask_to_rle, merge_rles, polygons_to_rle, rle_area, rle_to_mask
 from segdata.pixels import MOST_PIXELS, check_photo, decode_labels, encode_png
 from segdata.sample import Outcome, Person, Rle, key_of, path_of
+from segdata.storage import files_below, is_url, join_path
 
 VERSION = "6.3.1"
 """The version of labelme whose files these are."""
@@ -226,6 +228,11 @@ class LabelmeSource:
 
 def _find(root: Path) -> Iterator[str]:
     """Name the JSON files in a folder and in those below it, in order; hidden ones are left out."""
+    if is_url(root):
+        for name in files_below(str(root)):
+            if name.lower().endswith(SUFFIX) and not any(part.startswith(".") for part in name.split("/")):
+                yield name
+        return
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         below = Path(folder).relative_to(root)
@@ -235,7 +242,7 @@ def _find(root: Path) -> Iterator[str]:
 
 
 def _parse(root: str, options: ReadOptions, key: str, name: str) -> Incoming:
-    where = f"{root}/{name}"
+    where = join_path(root, name)
     file = _decode(read_file(where), where)
     photo, suffix = _photo(root, options, name, file)
     width, height = _size(file, photo, where)
@@ -287,7 +294,7 @@ def _decode(data: bytes, where: str) -> _File:
 
 def _photo(root: str, options: ReadOptions, name: str, file: _File) -> tuple[bytes | None, str]:
     """Give the photo and its suffix: the file that imagePath names, or else the one inside the JSON."""
-    where = f"{root}/{name}"
+    where = join_path(root, name)
     path = (file.image_path or "").replace("\\", "/")
     refused = None
     if path:
@@ -313,16 +320,20 @@ def _photo_file(root: str, images: str | None, name: str, path: str) -> str | No
     Raises `SampleError` (``unsafe-name``) where it leads out of the folder and is not in that of the photos.
     """
     folder = name.rpartition("/")[0]
-    target = os.path.normpath(os.path.join(os.path.abspath(root), folder, path))  # noqa: PTH100, PTH118
-    allowed = [os.path.abspath(each) for each in (root, images) if each is not None]  # noqa: PTH100
-    inside = "\0" not in path and any(Path(target).is_relative_to(each) for each in allowed)
-    if inside and os.path.isfile(target):  # noqa: PTH113
+    if is_url(root):
+        target = join_path(root, below := posixpath.normpath(posixpath.join(folder, path)))
+        inside = not below.startswith(("/", "../")) and below not in (".", "..")
+    else:
+        target = os.path.normpath(os.path.join(os.path.abspath(root), folder, path))  # noqa: PTH100, PTH118
+        allowed = [os.path.abspath(each) for each in (root, images) if each is not None]  # noqa: PTH100
+        inside = "\0" not in path and any(Path(target).is_relative_to(each) for each in allowed)
+    if inside and is_file(target):
         return target
     if images is not None:
         last = path.rpartition("/")[2]
         for each in (f"{folder}/{last}" if folder else last, last):
-            if last not in ("", ".", "..") and os.path.isfile(f"{images}/{path_of(each)}"):  # noqa: PTH113
-                return f"{images}/{each}"
+            if last not in ("", ".", "..") and is_file(join_path(images, path_of(each))):
+                return join_path(images, each)
     if not inside:
         raise SampleError(
             "unsafe-name",

@@ -37,6 +37,7 @@ from segdata.formats.palette import VOID, encode_palette_png
 from segdata.masks import Mask, mask_to_rle, merge_rles, rle_to_mask
 from segdata.pixels import check_photo, decode_mask, encode_png, encode_rle_png
 from segdata.sample import Outcome, Person
+from segdata.storage import join_path
 
 _ENDINGS = ("_mask", ".mask", "-mask", "_seg", ".seg", "-seg")
 _LONGEST_ID = 18
@@ -107,7 +108,11 @@ class _Folder(NamedTuple):
             name,
             masks.images if roots.photos is None else _renamed(masks.images, photos.images),
             photos.images,
-            {folder: files for folder in persons.folders if (files := _files(f"{roots.persons}/{name}/{folder}"))},
+            {
+                folder: files
+                for folder in persons.folders
+                if (files := _files(join_path(roots.persons, f"{name}/{folder}")))
+            },
             {*filter(partial(_holds_masks, roots, name), masks.folders), *photos.folders, *persons.folders},
         )
 
@@ -121,7 +126,7 @@ class _Folder(NamedTuple):
 
     def _payload(self, name: str, stem: str) -> _Payload:
         photo, mask = self._file(self.roots.photos, self.photos, stem), self._file(self.roots.masks, self.masks, stem)
-        folder = f"{self.roots.persons}/{name}"
+        folder = join_path(self.roots.persons, name)
         if photo is None and self.roots.photos is not None:
             raise SampleError(
                 "no-photo",
@@ -139,7 +144,7 @@ class _Folder(NamedTuple):
         return _Payload(photo, photo_name, mask, persons)
 
     def _file(self, root: Path | None, files: Files, stem: str) -> str | None:
-        found = [f"{root}/{below(self.name, file)}" for file in files.get(stem, ())]
+        found = [join_path(root, below(self.name, file)) for file in files.get(stem, ())]
         if len(found) > 1:
             raise SampleError("two-files", f"{' and '.join(found)} are of one sample", "remove all but one of them")
         return found[0] if found else None

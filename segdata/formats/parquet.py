@@ -50,6 +50,7 @@ from segdata.formats.shards import (
 )
 from segdata.pixels import decode_mask
 from segdata.sample import Outcome, encode, key_of, path_of
+from segdata.storage import join_path, local
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -256,7 +257,7 @@ def _told() -> Iterator[None]:
 def _opened(path: Path) -> pa.parquet.ParquetFile:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    return pq.ParquetFile(path)
+    return pq.ParquetFile(local(path))
 
 
 def _names(file: pa.parquet.ParquetFile, group: int, layout: Layout) -> Iterator[tuple[str | int | None, str | None]]:
@@ -370,7 +371,7 @@ def _named_photo(name: str, images: str | None, place: str) -> bytes:
         raise SampleError(
             "no-photo", f"{place} names the photo {name!r} and does not hold it", "give the folder of the photos"
         )
-    return read_file(Path(images) / path_of(name))
+    return read_file(join_path(images, path_of(name)))
 
 
 def recognise(path: Path) -> str | None:

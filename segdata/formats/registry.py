@@ -9,6 +9,7 @@ import msgspec
 
 from segdata.errors import InputError
 from segdata.formats.base import Format, Kept
+from segdata.storage import as_path
 
 _HOME_OF = {
     "coco": "segdata.formats.coco_json",
@@ -44,7 +45,7 @@ def recognise(path: str | Path) -> tuple[str, str]:
     Raises `InputError` for a path that is not there, one that no format recognises, and one that several do: then the
     sentence names them and their reasons.
     """
-    place = Path(path)
+    place = as_path(path)
     if not place.exists():
         raise InputError(f"{place} does not exist", "check the path")
     reasons = {name: reason for name in FORMATS if (reason := find_format(name).recognise(place)) is not None}

@@ -16,6 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
+from segdata.files import why
+from segdata.storage import local
+
 SPECIAL = {
     tarfile.LNKTYPE: "a hard link",
     tarfile.SYMTYPE: "a symbolic link",
@@ -69,11 +72,12 @@ class Member(NamedTuple):
 def open_archive(path: Path) -> BinaryIO:
     """Open an archive, plain or gzipped whatever its name. Raises `BrokenError` for a file that cannot be read."""
     try:
-        with path.open("rb") as file:
-            compressed = file.read(2) == b"\x1f\x8b"
-        return cast(BinaryIO, gzip.open(path)) if compressed else path.open("rb")
+        file = local(path)
+        with file.open("rb") as opened:
+            compressed = opened.read(2) == b"\x1f\x8b"
+        return cast(BinaryIO, gzip.open(file)) if compressed else file.open("rb")
     except OSError as error:
-        raise BrokenError(f"cannot be read ({error.strerror})") from error
+        raise BrokenError(f"cannot be read ({why(error)})") from error
 
 
 def is_compressed(archive: BinaryIO) -> bool:

@@ -36,7 +36,7 @@ import numpy.typing as npt
 
 from segdata.dataset import Row
 from segdata.errors import InputError, SampleError
-from segdata.files import read_file, write_file
+from segdata.files import is_file, read_file, write_file
 from segdata.formats.base import Encoded, Export, Format, Incoming, Outgoing, ReadOptions, WriteOptions
 from segdata.formats.folders import SplitLists, as_key, find_photo, only_file, split_to_list, walk_masks, write_lists
 from segdata.formats.palette import (
@@ -55,6 +55,7 @@ from segdata.formats.palette import (
 from segdata.masks import Mask, mask_to_rle
 from segdata.pixels import check_photo, decode_image, decode_labels
 from segdata.sample import Outcome, Person, path_of
+from segdata.storage import join_path
 
 _PHOTOS = "JPEGImages"
 _CLASSES = "SegmentationClass"
@@ -219,11 +220,11 @@ class _Parse(msgspec.Struct, frozen=True):
         return found
 
     def _object_file(self, key: str) -> str:
-        return f"{self.root}/{_OBJECTS}/{key}.png"
+        return join_path(self.root, f"{_OBJECTS}/{key}.png")
 
     def _size_without_mask(self, key: str, photo: bytes | None) -> tuple[int, int]:
         """Give the width and height of a photo without mask, if it shows nobody."""
-        if not self.mapped or photo is None or Path(self._object_file(key)).is_file():
+        if not self.mapped or photo is None or is_file(self._object_file(key)):
             raise SampleError(
                 "no-mask",
                 f"{self.root}/{_LISTS} lists {key}, which has no mask in {_CLASSES}",
@@ -254,7 +255,7 @@ class _Parse(msgspec.Struct, frozen=True):
     def _objects(self, key: str, shape: tuple[int, ...]) -> npt.NDArray[Any] | None:
         """Give the number of the object of each pixel, 0 for none; None where there is no such mask."""
         name = self._object_file(key)
-        if not Path(name).is_file():
+        if not is_file(name):
             return None
         data = read_file(name)
         if is_coloured(data):

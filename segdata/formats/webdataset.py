@@ -33,7 +33,7 @@ import msgspec
 
 from segdata.dataset import Row
 from segdata.errors import InputError, SampleError
-from segdata.files import put_in_place
+from segdata.files import put_in_place, why
 from segdata.formats.base import Encoded, Export, Format, Incoming, Outgoing, ReadOptions, WriteOptions
 from segdata.formats.facts import LARGEST_FILE, decode_facts, encode_facts, incoming
 from segdata.formats.shards import (
@@ -61,6 +61,7 @@ from segdata.formats.tar_members import (
 )
 from segdata.pixels import IMAGE_SUFFIXES, decode_mask
 from segdata.sample import Outcome, encode, path_of
+from segdata.storage import local
 
 _SUFFIXES = (".tar", ".tar.gz", ".tgz")
 _SHARD_NAMES = re.compile(r"(\w+-)(\d{6,})(\.tar)")
@@ -187,11 +188,11 @@ def _content(shard: str, part: Part) -> bytes:
         return part
     offset, size = part
     try:
-        with Path(shard).open("rb") as file:
+        with local(shard).open("rb") as file:
             file.seek(offset)
             content = file.read(size)
     except OSError as error:
-        raise SampleError("unreadable-file", f"{shard} cannot be read ({error.strerror})") from error
+        raise SampleError("unreadable-file", f"{shard} cannot be read ({why(error)})") from error
     if len(content) < size:
         raise SampleError("unreadable-file", f"{shard} has become shorter while it was read")
     return content

@@ -35,7 +35,7 @@ import numpy as np
 
 from segdata.dataset import Row, hash_key
 from segdata.errors import InputError, SampleError
-from segdata.files import read_file, write_file
+from segdata.files import is_file, read_file, write_file
 from segdata.formats.base import Encoded, Export, Format, Incoming, Outgoing, ReadOptions, WriteOptions
 from segdata.formats.drawing import VOID_LOST
 from segdata.formats.folders import below, list_folder, split_to_list
@@ -43,6 +43,7 @@ from segdata.formats.polygons import join, keyhole, trace
 from segdata.masks import polygons_to_rle, rle_to_mask
 from segdata.pixels import check_photo
 from segdata.sample import Outcome, Person, Rle, encode, key_of, path_of
+from segdata.storage import as_path, join_path, size_of
 
 _STEP = "import"
 _FILE = "data.yaml"
@@ -89,13 +90,13 @@ class _Folder(NamedTuple):
         folders = [""]
         while folders:
             folder = folders.pop()
-            listing = list_folder(below(self.photos, folder) if folder else self.photos)
+            listing = list_folder(join_path(self.photos, folder) if folder else self.photos)
             for files in listing.images.values():
                 for file in files:
                     name = below(folder, file)
                     place = below(self.place, name)
                     if self.root is None or (self.root / _label_file(place)).is_file():
-                        yield name, f"{self.photos}/{name}", place
+                        yield name, join_path(self.photos, name), place
             wanted = (each for each in listing.folders if folder or each not in self.without)
             folders += (below(folder, each) for each in reversed(list(wanted)))
 
@@ -114,11 +115,11 @@ class _List(NamedTuple):
             name = line.strip().removeprefix("./")
             if not name:
                 continue
-            if name.startswith("data/") and not (Path(self.root) / name).is_file():  # as CVAT and darknet write it
+            if name.startswith("data/") and not is_file(join_path(self.root, name)):  # as CVAT and darknet write it
                 name = name.removeprefix("data/")
             below_images = name.removeprefix(f"{_IMAGES}/")
             short = below_images.removeprefix(f"{Path(self.path).stem}/")
-            yield short, f"{self.root}/{name}" if self.photos is None else f"{self.photos}/{short}", name
+            yield short, join_path(self.root, name) if self.photos is None else join_path(self.photos, short), name
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -150,7 +151,7 @@ class YoloSource:
         for split in self.splits:
             for name, file, place in split.names():
                 try:
-                    key, labels = key_of(name), f"{self.root}/{_label_file(path_of(place))}"
+                    key, labels = key_of(name), join_path(self.root, _label_file(path_of(place)))
                     if hash_key(key) in seen:
                         raise SampleError("duplicate-key", f"{file} has the name of another photo", "rename one")
                 except SampleError as error:
@@ -187,9 +188,10 @@ class _Parse(msgspec.Struct, frozen=True):
 
 def _read_labels(path: str) -> Iterator[tuple[int, str]]:
     """Yield the lines that are not empty with their numbers; none for a file that does not exist."""
-    if not Path(path).exists():
+    size = size_of(path)
+    if size is None:
         return
-    if Path(path).stat().st_size > _LARGEST_LABELS:
+    if size > _LARGEST_LABELS:
         raise SampleError("huge-file", f"{path} is larger than {_LARGEST_LABELS:,} bytes")
     try:
         text = read_file(path).decode("utf-8-sig")
@@ -311,7 +313,7 @@ def _from_folders(root: Path, images: str | None) -> list[_Folder | _List]:
 def _folder(split: str | None, root: Path, place: str, images: str | None) -> _Folder:
     if images is None:
         return _Folder(split, str(root / place), place)
-    own = Path(images) / PurePosixPath(place).name
+    own = as_path(images) / PurePosixPath(place).name
     return _Folder(split, str(own), place) if own.is_dir() else _Folder(split, images, place, root=root)
 
 

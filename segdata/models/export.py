@@ -24,6 +24,7 @@ from segdata.pixels import decode_image, decode_probability
 from segdata.quality.overlap import Overlap, overlap
 from segdata.quality.packed import pack_pair
 from segdata.steps import Progress
+from segdata.storage import as_path, here
 
 if TYPE_CHECKING:
     from segdata.models.base import Fourth, Image, Probabilities
@@ -103,7 +104,7 @@ def export_model(
     Raises `InputError` for a folder that is no run, a file that exists, photos that are none, a package that is
     missing, and `SegdataError` where the masks differ by more than `bound` allows.
     """
-    run, out = Path(run), Path(out)
+    run, out = here(run), here(out)
     if out.exists():
         raise InputError(f"{out} exists", "choose another name, or remove it")
     try:
@@ -254,7 +255,7 @@ def _of_domain(network: AnyNetwork, domain: str, run: Path) -> AnyNetwork:
 
 def _readers(photos: str | Path | None, settings: TrainSettings, fourth: Fourth) -> list[tuple[bool, _Read]]:
     """List photos, each with whether it was held out from training."""
-    folders = [source.path for source in settings.data if Path(source.path).is_dir()] if photos is None else [photos]
+    folders = [source.path for source in settings.data if as_path(source.path).is_dir()] if photos is None else [photos]
     found: list[tuple[bool, _Read]] = []
     for folder in folders:
         root, rows = open_rows(folder, "file_name")

@@ -19,6 +19,7 @@ from segdata.files import held, write_file
 from segdata.models.registry import BUNDLED, BUNDLED_OPTIONS
 from segdata.models.settings import MANIFEST, SETTINGS, Manifest, Source, TrainSettings
 from segdata.sample import encode
+from segdata.storage import here
 
 if TYPE_CHECKING:
     from segdata.models.keeping import KeepBest
@@ -144,7 +145,7 @@ def train(
         precision=precision,
     )
     _check(settings)
-    run = Path(out)
+    run = here(out)
     run.mkdir(parents=True, exist_ok=True)
     with held(run):
         return _train(settings, run, device=device, workers=workers, progress=progress)

@@ -26,6 +26,7 @@ from segdata.pixels import decode_image, encode_png
 from segdata.quality.certainty import confidence, uncertainty
 from segdata.sample import encode, path_of
 from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
+from segdata.storage import as_path, join_path, lies_in
 
 STEP = "annotate"
 
@@ -83,7 +84,7 @@ def annotate(
     when the place takes no more.
     """
     root, rows = open_rows(data, "file_name")
-    if not (root / METADATA).is_file() and Path(out).resolve().is_relative_to(root.resolve()):
+    if not (root / METADATA).is_file() and lies_in(as_path(out), root):
         raise InputError(f"{out} lies among the photos of {root}", "choose a folder outside it")
     if batch < 1:
         raise InputError(f"a batch of {batch} photos is none", "give 1 or more")
@@ -100,7 +101,7 @@ def annotate(
             yield row["key"], knowledge.of(row)
 
     total = sum(1 for _ in rows())
-    return run_step(STEP, Path(out), work, samples(), batch=batch, engine=engine, progress=progress, total=total)
+    return run_step(STEP, as_path(out), work, samples(), batch=batch, engine=engine, progress=progress, total=total)
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -182,7 +183,7 @@ class Annotate(msgspec.Struct, frozen=True):
         name = payload.get("file_name")
         if not name:
             raise SampleError("no-photo", f"{key} of {self.root} has no photo", "give the photos to the data set")
-        path = f"{self.root}/{path_of(name)}"
+        path = join_path(self.root, path_of(name))
         data = read_file(path)
         columns: Row = {
             "key": key,
@@ -193,7 +194,7 @@ class Annotate(msgspec.Struct, frozen=True):
         }
         known = {column: value for column, value in payload.items() if column not in ("key", "file_name")}
         mark = mark_of(self.settings, data, encode(known)) if known else mark_of(self.settings, data)
-        if unchanged(previous, STEP, mark, Path(self.out), _FILES) and previous is not None:
+        if unchanged(previous, STEP, mark, self.out, _FILES) and previous is not None:
             return Result(updated(previous, STEP, mark, columns), fresh=False, note=_note(previous))
         image = decode_image(data, path)
         height, width = image.shape[:2]
@@ -226,10 +227,10 @@ class Annotate(msgspec.Struct, frozen=True):
         mask = stored >= lowest_level(self.settings.threshold)
         columns = photo.columns
         if columns["file_name"]:
-            write_file(f"{self.out}/{columns['file_name']}", photo.data)
+            write_file(join_path(self.out, columns["file_name"]), photo.data)
         if columns["probability_file_name"]:
-            write_file(f"{self.out}/{columns['probability_file_name']}", encode_png(stored))
-        write_file(f"{self.out}/{columns['mask_file_name']}", encode_png(mask.view(np.uint8) * np.uint8(255)))
+            write_file(join_path(self.out, columns["probability_file_name"]), encode_png(stored))
+        write_file(join_path(self.out, columns["mask_file_name"]), encode_png(mask.view(np.uint8) * np.uint8(255)))
         columns |= {
             "width": width,
             "height": height,

@@ -25,6 +25,7 @@ from segdata.quality.certainty import confidence, uncertainty
 from segdata.quality.flicker import temporal_consistency
 from segdata.sample import Outcome, encode
 from segdata.steps import Progress
+from segdata.storage import here, join_path
 
 _DIGITS = 4
 _FAILURES_SHOWN = 5
@@ -98,7 +99,7 @@ def annotate_video(
     channel, least = choose_channel(opened, who, threshold)
     if opened.fourth == "saliency":
         raise InputError(f"{opened.name} wants saliency maps, which a video has none of", "annotate its frames")
-    target = Path(out)
+    target = here(out)
     if (target / METADATA).exists() and not (target / "masks").is_dir():
         raise InputError(f"{target} holds something else", "choose another folder")
     target.mkdir(parents=True, exist_ok=True)
@@ -218,7 +219,7 @@ def _frames_of_folder(folder: Path, progress: Progress | None) -> Iterator[_Fram
         try:
             if not name:
                 raise SampleError("no-photo", f"{row['key']} of {folder} has no photo", "give the frames")
-            yield _Frame(row["key"], name, decode_image(read_file(f"{root}/{name}"), f"{root}/{name}"))
+            yield _Frame(row["key"], name, decode_image(read_file(join_path(root, name)), join_path(root, name)))
         except SampleError as error:
             yield _Unreadable(row["key"], error)
         if progress is not None:

@@ -35,6 +35,7 @@ from segdata.quality.evaluate import Evaluation, Failure, evaluate
 from segdata.quality.resize import HEIGHT
 from segdata.sample import Sample
 from segdata.steps import Progress
+from segdata.storage import as_path, join_path
 
 if TYPE_CHECKING:
     from segdata.models.base import Image
@@ -139,7 +140,7 @@ def benchmark_model(
         for model in models:
             segmenter = open_model(model, threads=threads)
             knowledge = Knowledge(segmenter.fourth == "saliency", segmenter.uses_domains)
-            photos = _Photos(Path(data), samples, held, knowledge)
+            photos = _Photos(as_path(data), samples, held, knowledge)
             channel = segmenter.who.index(held) if held in segmenter.who else 0
             with tempfile.TemporaryDirectory() as folder:
                 predicted = _predict(segmenter, channel, photos, folder, progress)
@@ -209,12 +210,12 @@ class _Photos(NamedTuple):
     knowledge: Knowledge
 
     def read(self, sample: Sample) -> bytes:
-        return read_file(f"{self.root}/{sample.file_name}")
+        return read_file(join_path(self.root, sample.file_name))
 
     def decode(self, sample: Sample) -> Image:
         """Give the photo, with a fourth channel for a model that takes one."""
         data = self.read(sample)
-        image = decode_image(data, f"{self.root}/{sample.file_name}")
+        image = decode_image(data, join_path(self.root, sample.file_name))
         return self.knowledge.joined(image, data, msgspec.to_builtins(sample))
 
 

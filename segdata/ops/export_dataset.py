@@ -15,7 +15,7 @@ from segdata.choices import MaskValues, Shapes
 from segdata.dataset import METADATA, Dataset, Row
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
-from segdata.files import fingerprint, read_file, write_file
+from segdata.files import fingerprint, is_file, read_file, write_file
 from segdata.formats.base import Encoded, Export, Outgoing, WriteOptions
 from segdata.formats.polygons import lost_pixels
 from segdata.formats.registry import find_format
@@ -23,6 +23,7 @@ from segdata.masks import mask_to_rle, merge_rles, rle_area, rle_box, rle_to_mas
 from segdata.pixels import decode_mask
 from segdata.sample import Person, encode, path_of
 from segdata.steps import EXPORTED, Progress, Report, Result, run_step, unchanged, updated
+from segdata.storage import as_path, join_path
 
 RECORDS = ".segdata"
 """The folder in an export where it is kept what was written, so that a later run does what has changed."""
@@ -97,8 +98,8 @@ def export_dataset(
             knows = ", ".join(found.takes) or "none of these options"
             raise InputError(f"{format} has no {name.replace('_', '-')} to choose", f"it knows {knows}")
     dataset = Dataset(data)
-    place = Path(out)
-    if images is not None and not Path(images).is_dir():
+    place = as_path(out)
+    if images is not None and not as_path(images).is_dir():
         raise InputError(f"{images} is not a folder", "give the folder of the photos")
     ids = _Ids.of(dataset)
     options = msgspec.structs.replace(options, categories=ids.categories)
@@ -207,17 +208,17 @@ class ExportSample(msgspec.Struct, frozen=True):
         name = row.get("mask_file_name")
         if not name:
             raise SampleError("no-mask", f"{key} of {self.root} has no mask", "leave such samples out")
-        mask_bytes = read_file(f"{self.root}/{path_of(name)}")
+        mask_bytes = read_file(join_path(self.root, path_of(name)))
         photo_file = _photo_file(row, self.images)
         photo = _read(self.root, self.images, photo_file) if self.photos and photo_file is not None else None
         facts = encode([self.photos, self.void, self.options, payload])
         mark = fingerprint(facts, mask_bytes, *([] if photo is None else [photo]))
-        if unchanged(previous, self.step, mark, Path(self.out), ()) and previous is not None and self._there(previous):
+        if unchanged(previous, self.step, mark, self.out, ()) and previous is not None and self._there(previous):
             return Result(previous, fresh=False, note=previous["note"])
         sample, note = self._outgoing(key, payload, mask_bytes, photo, photo_file)
         encoded = self.encode(sample, self.options)
         for file_name, content in encoded.files:
-            write_file(f"{self.out}/{path_of(file_name)}", content)
+            write_file(join_path(self.out, path_of(file_name)), content)
         columns: Row = {
             "key": key,
             EXPORTED: [file_name for file_name, _ in encoded.files],
@@ -231,13 +232,13 @@ class ExportSample(msgspec.Struct, frozen=True):
         return Result(updated(None, self.step, mark, columns), fresh=True, note=columns["note"])
 
     def _there(self, previous: Row) -> bool:
-        return all((Path(self.out) / name).is_file() for name in previous[EXPORTED])
+        return all(is_file(join_path(self.out, name)) for name in previous[EXPORTED])
 
     def _outgoing(
         self, key: str, payload: _Payload, mask_bytes: bytes, photo: bytes | None, photo_file: str | None
     ) -> tuple[Outgoing, str]:
         row = payload.row
-        mask, void = decode_mask(mask_bytes, f"{self.root}/{row['mask_file_name']}", self.void)
+        mask, void = decode_mask(mask_bytes, join_path(self.root, row["mask_file_name"]), self.void)
         height, width = mask.shape
         persons = [
             msgspec.structs.replace(person, id=number)
@@ -301,5 +302,5 @@ def _photo_file(row: Row, images: str | None) -> str | None:
 
 def _read(root: str, images: str | None, name: str) -> bytes:
     """Read a file of the data set, or a photo that lies in the folder of photos."""
-    path = Path(root) / path_of(name)
-    return read_file(path if images is None or path.exists() else Path(images) / path_of(name))
+    path = join_path(root, path_of(name))
+    return read_file(path if images is None or is_file(path) else join_path(images, path_of(name)))

@@ -16,6 +16,7 @@ from segdata.licences import LICENCE_USES, NOT_STATED, LicenceUse, licence_of
 from segdata.ops.expression import Columns, Expression, columns_of
 from segdata.sample import Outcome, encode, path_of
 from segdata.steps import FINGERPRINTS, Progress, Report, Result, run_step, unchanged, updated
+from segdata.storage import as_path, join_path, lies_in
 
 STEP = "filter"
 _FILE = "file_name"
@@ -63,9 +64,9 @@ def filter(  # noqa: A001 - the command's name
         raise InputError("nothing says which samples are to be kept", "give --where or --licence")
     if licence is not None and licence not in LICENCE_USES:
         raise InputError(f"there is no use {licence!r} of a licence", f"use one of {', '.join(LICENCE_USES)}")
-    source, target = dataset.root.resolve(), Path(out).resolve()
-    if target.is_relative_to(source) or source.is_relative_to(target):
-        relation = "is the data set itself" if source == target else f"and {data} lie in each other"
+    within, around = lies_in(as_path(out), dataset.root), lies_in(dataset.root, as_path(out))
+    if within or around:
+        relation = "is the data set itself" if within and around else f"and {data} lie in each other"
         raise InputError(f"{out} {relation}", "choose a folder outside of it")
     total, columns = _survey(dataset)
     chosen = Choice(where, licence, columns, str(dataset.root))
@@ -84,7 +85,7 @@ def filter(  # noqa: A001 - the command's name
             yield Outcome(row["key"], STEP, "skipped", reason.code, reason.message)
 
     work = Copy(str(dataset.root), str(out))
-    report = run_step(STEP, Path(out), work, samples(), engine=engine, progress=progress, total=total)
+    report = run_step(STEP, as_path(out), work, samples(), engine=engine, progress=progress, total=total)
     return msgspec.structs.replace(report, notes={**report.notes, **dict(left_out.most_common())})
 
 
@@ -145,13 +146,13 @@ class Copy(msgspec.Struct, frozen=True):
     def __call__(self, key: str, payload: Row, previous: Row | None) -> Result:  # noqa: ARG002 - the row has the key
         """Copy the sample's files, and give its row."""
         names = _files_of(payload)
-        contents = [read_file(f"{self.root}/{path_of(name)}") for name in names]
+        contents = [read_file(join_path(self.root, path_of(name))) for name in names]
         mark = fingerprint(encode(payload), *contents)
         columns = [column for column in payload if column.endswith(_FILE)]
-        if unchanged(previous, STEP, mark, Path(self.out), columns) and previous is not None:
+        if unchanged(previous, STEP, mark, self.out, columns) and previous is not None:
             return Result(previous, fresh=False)
         for name, content in zip(names, contents, strict=True):
-            write_file(f"{self.out}/{path_of(name)}", content)
+            write_file(join_path(self.out, path_of(name)), content)
         old = previous or {}
         marks = {**(old.get(FINGERPRINTS) or {}), **(payload.get(FINGERPRINTS) or {})}
         return Result(updated({**old, FINGERPRINTS: marks}, STEP, mark, payload), fresh=True)

@@ -21,12 +21,13 @@ from segdata.detect.base import Face
 from segdata.domains import DOMAINS, domain_of, face_ratio
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
-from segdata.files import fingerprint, read_file, storage_error
+from segdata.files import fingerprint, make_folder, read_file, storage_error
 from segdata.ops.faces import dominant_face, face_from_keypoints
 from segdata.ops.poses import persons_of
 from segdata.pixels import check_photo, decode_image
 from segdata.sample import Outcome, Person, encode
 from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
+from segdata.storage import as_path, join_path
 
 STEP = "grade-domains"
 GRADE_COLUMNS = ("domain", "face_box", "face_ratio", "face_detector", "face_score")
@@ -72,12 +73,12 @@ def grade_domains(
     in_place = (root / METADATA).is_file()
     if not in_place and out is None:
         raise InputError(f"{root} is a plain folder of photos", "give --out for the CSV file of the grades")
-    csv_path = None if out is None else Path(out)
+    csv_path = None if out is None else as_path(out)
     if csv_path is not None and csv_path.exists() and not _is_grades(csv_path):
         raise InputError(f"{csv_path} is something else than grades", "choose another name for --out")
     if csv_path is not None:
         try:
-            csv_path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(csv_path.parent)
         except OSError as error:
             raise storage_error(csv_path, error) from error
     if faces == "detect" and any((row.get("faces") or {}).get("detector") != detector for row in rows()):
@@ -170,10 +171,10 @@ class GradeDomain(msgspec.Struct, frozen=True):
         """Find the dominant face, and give the row with its domain."""
         persons = persons_of(payload)
         name = payload.get("file_name")
-        photo = read_file(f"{self.root}/{name}") if name else b""
+        photo = read_file(join_path(self.root, name)) if name else b""
         facts = [payload.get("persons") is None, payload.get("width"), payload.get("height")]
         mark = mark_of(self.settings, encode([persons, facts]), photo)
-        if previous is not None and unchanged(previous, STEP, mark, Path(self.out), ()):
+        if previous is not None and unchanged(previous, STEP, mark, self.out, ()):
             kept = {column: previous[column] for column in (*GRADE_COLUMNS, "faces") if column in previous}
             return Result(updated(payload, STEP, mark, kept), fresh=False)
 
@@ -181,7 +182,7 @@ class GradeDomain(msgspec.Struct, frozen=True):
         if self.settings.faces == "detect":
             if not name:
                 raise SampleError("no-photo", f"{key} of {self.root} has no photo to find faces in")
-            image = decode_image(photo, f"{self.root}/{name}")
+            image = decode_image(photo, join_path(self.root, name))
             shape: tuple[int, ...] = image.shape
             entry = self._detected(image, photo, payload.get("faces"), (previous or {}).get("faces"))
             columns["faces"] = entry
@@ -218,7 +219,7 @@ class GradeDomain(msgspec.Struct, frozen=True):
             return row["height"], row["width"]
         if not photo:
             raise SampleError("no-photo", f"{key} of {self.root} has neither a photo nor a size")
-        facts = check_photo(photo, f"{self.root}/{row['file_name']}")
+        facts = check_photo(photo, join_path(self.root, row["file_name"]))
         return facts.height, facts.width
 
     def _known(self, key: str, persons: list[Person], *, nobody: bool) -> list[Face]:

@@ -21,6 +21,7 @@ from segdata.masks import Mask, mask_to_rle, merge_rles, rle_area, rle_box, rle_
 from segdata.pixels import PhotoFacts, check_photo, encode_png, encode_rle_png
 from segdata.sample import Person, encode, path_of
 from segdata.steps import Progress, Report, Result, run_step, unchanged, updated
+from segdata.storage import as_path, join_path
 
 STEP = "import"
 AUTO = "auto"
@@ -68,14 +69,14 @@ def import_dataset(
         format, reason = recognise(path)  # noqa: A001
         logging.getLogger("segdata").info("%s is %s: %s", path, format, reason)
     found = find_format(format)
-    if images is not None and not Path(images).is_dir():
+    if images is not None and not as_path(images).is_dir():
         raise InputError(f"{images} is not a folder", "give the folder of the photos")
-    if not Path(path).exists():
+    if not as_path(path).exists():
         raise InputError(f"{path} does not exist", "check the path")
     options = ReadOptions(None if images is None else str(images), tuple(categories), void)
-    source = found.open(Path(path), options)
+    source = found.open(as_path(path), options)
     work = Import(str(path), str(out), options.images, source.parse)
-    return run_step(STEP, Path(out), work, iter(source), engine=engine, progress=progress, total=source.total)
+    return run_step(STEP, as_path(out), work, iter(source), engine=engine, progress=progress, total=source.total)
 
 
 class Import(msgspec.Struct, frozen=True):
@@ -95,15 +96,15 @@ class Import(msgspec.Struct, frozen=True):
         mask = found.mask if found.mask is not None else _union(persons, found)
         mark = _mark(found, persons, mask)
         note = ", ".join(filter(None, (found.note, "without a photo" if found.photo is None else "")))
-        if unchanged(previous, STEP, mark, Path(self.out), ("file_name", "mask_file_name")) and previous is not None:
+        if unchanged(previous, STEP, mark, self.out, ("file_name", "mask_file_name")) and previous is not None:
             return Result(previous, fresh=False, note=note)
         facts = self._facts(key, found)
         mask_name = f"masks/{key}.png"
-        write_file(f"{self.out}/{mask_name}", _encode(mask, found.void))
+        write_file(join_path(self.out, mask_name), _encode(mask, found.void))
         photo_name = None
         if found.photo is not None and found.photo_name is not None:
             photo_name = f"images/{path_of(found.photo_name)}"
-            write_file(f"{self.out}/{photo_name}", found.photo)
+            write_file(join_path(self.out, photo_name), found.photo)
         columns: Row = {
             "key": key,
             "file_name": photo_name,

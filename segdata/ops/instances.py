@@ -24,6 +24,7 @@ from segdata.ops.poses import persons_of, poses_entry, require_poses
 from segdata.pixels import decode_image, decode_mask, encode_png
 from segdata.sample import Person, encode
 from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
+from segdata.storage import as_path, join_path
 
 STEP = "instances"
 BoxSource = Literal["annotations", "pose", "mask"]
@@ -74,7 +75,7 @@ def instances(
 
     work = Instances(str(data), Settings(boxes, void))
     total = len(dataset)
-    return run_step(STEP, Path(data), work, samples(), engine=engine, progress=progress, total=total, in_place=True)
+    return run_step(STEP, as_path(data), work, samples(), engine=engine, progress=progress, total=total, in_place=True)
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -97,16 +98,16 @@ class Instances(msgspec.Struct, frozen=True):
             raise SampleError("no-mask", f"{key} of {self.root} has no mask", "make masks first, such as by merge-coco")
         if not photo_name:
             raise SampleError("no-photo", f"{key} of {self.root} has no photo", "give the photos to merge-coco")
-        data, photo = read_file(f"{self.root}/{name}"), read_file(f"{self.root}/{photo_name}")
+        data, photo = read_file(join_path(self.root, name)), read_file(join_path(self.root, photo_name))
         persons = _annotated(payload)
         known = persons_of({"key": key, "persons": persons})
         mark = mark_of(self.settings, data, photo, encode([(p.rle, p.box, p.keypoints, p.crowd) for p in known]))
         columns: Row = {"instances_file_name": f"instances/{key}.png"}
-        if unchanged(previous, STEP, mark, Path(self.root), columns) and previous is not None:
+        if unchanged(previous, STEP, mark, self.root, columns) and previous is not None:
             return Result(previous, fresh=False, note=_note(previous["persons"]))
 
-        mask, _ = decode_mask(data, f"{self.root}/{name}", self.settings.void)
-        image = decode_image(photo, f"{self.root}/{photo_name}")
+        mask, _ = decode_mask(data, join_path(self.root, name), self.settings.void)
+        image = decode_image(photo, join_path(self.root, photo_name))
         labels, rest = _outlined(known, mask, key)
         if not persons and self.settings.boxes == "mask":
             persons = [{"category": "person", "box": box, "estimated": "person"} for box in _region_boxes(rest)]
@@ -120,7 +121,7 @@ class Instances(msgspec.Struct, frozen=True):
             columns["persons"] = _share(image, rest, labels, persons)
         except SampleError as error:
             raise SampleError(error.code, f"{key} of {self.root}: {error.message}", error.hint) from error
-        write_file(f"{self.root}/{columns['instances_file_name']}", encode_instances(labels))
+        write_file(join_path(self.root, columns["instances_file_name"]), encode_instances(labels))
         return Result(updated(payload, STEP, mark, columns), fresh=True, note=_note(columns["persons"]))
 
 

@@ -29,6 +29,7 @@ from segdata.ops.poses import dominant_person
 from segdata.pixels import PhotoFacts, check_photo, encode_png, encode_rle_png, upright_mask, upright_point
 from segdata.sample import Outcome, Person, Rle, encode, key_of, path_of
 from segdata.steps import Progress, Report, Result, SkipError, mark_of, run_step, unchanged, updated
+from segdata.storage import as_path, join_path
 
 STEP = "merge-coco"
 
@@ -142,11 +143,11 @@ def merge_coco(
     coco = CocoFile(annotations)
     chosen = coco.choose(settings.categories)
     folder = None if images is None else str(images)
-    if folder is not None and not Path(folder).is_dir():
+    if folder is not None and not as_path(folder).is_dir():
         raise InputError(f"{folder} is not a folder", "give the folder of the photos with --images")
     work = MergeCoco(str(coco.path), folder, str(out), chosen, coco.licences, coco.description, settings)
     return run_step(
-        STEP, Path(out), work, _samples(coco, settings.columns), engine=engine, progress=progress, total=len(coco)
+        STEP, as_path(out), work, _samples(coco, settings.columns), engine=engine, progress=progress, total=len(coco)
     )
 
 
@@ -185,16 +186,16 @@ class MergeCoco(msgspec.Struct, frozen=True):
         image, spans, extra = payload
         records = [read_bytes(self.annotations, *span) for span in spans]
         photo_path = path_of(image.file_name)
-        photo = None if self.images is None else read_file(Path(self.images) / photo_path)
+        photo = None if self.images is None else read_file(join_path(self.images, photo_path))
         licence = self.licences.get(image.license, {}) if image.license is not None else {}
         facts_of_file = encode([image, extra, licence, self.source, sorted(self.categories)])
         mark = mark_of(self.settings, facts_of_file, *records, *([] if photo is None else [b"photo", photo]))
-        if unchanged(previous, STEP, mark, Path(self.out), ("file_name", "mask_file_name")) and previous is not None:
+        if unchanged(previous, STEP, mark, self.out, ("file_name", "mask_file_name")) and previous is not None:
             return Result(previous, fresh=False, note=_note(previous))
 
         facts = PhotoFacts(image.width, image.height, 1)
         if photo is not None:
-            facts = self._check(check_photo(photo, f"{self.images}/{image.file_name}"), image)
+            facts = self._check(check_photo(photo, join_path(self.images, image.file_name)), image)
         turn = facts.orientation if self.settings.drawn_on == "stored" else 1
         persons, dropped = self._persons(records, image)
         if self.settings.who == "dominant":
@@ -207,11 +208,11 @@ class MergeCoco(msgspec.Struct, frozen=True):
         persons = [_upright(person, turn) for person in persons]
 
         mask_name = f"masks/{key}.png"
-        write_file(f"{self.out}/{mask_name}", self._encode(persons, facts.height, facts.width))
+        write_file(join_path(self.out, mask_name), self._encode(persons, facts.height, facts.width))
         photo_name = None
         if photo is not None:
             photo_name = f"images/{photo_path}"
-            write_file(f"{self.out}/{photo_name}", photo)
+            write_file(join_path(self.out, photo_name), photo)
         columns: Row = {
             "key": key,
             "file_name": photo_name,
@@ -239,7 +240,7 @@ class MergeCoco(msgspec.Struct, frozen=True):
         upright = (facts.width, facts.height)
         if annotated == (facts.stored_size if self.settings.drawn_on == "stored" else upright):
             return facts
-        name = f"{self.images}/{image.file_name}"
+        name = join_path(self.images, image.file_name)
         if self.settings.drawn_on == "upright" and annotated == facts.stored_size:
             raise SampleError(
                 "rotated-photo",

@@ -20,6 +20,7 @@ from segdata.masks import Mask, mask_to_rle, rle_area, rle_box
 from segdata.pixels import check_photo, decode_labels, encode_rle_png
 from segdata.sample import Person
 from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
+from segdata.storage import as_path, join_path
 
 STEP = "merge-parts"
 
@@ -81,11 +82,11 @@ def merge_parts(
         for key, path in found.items():
             photo = None
             if photos is not None:
-                photo = str(photos.get(key, Path(str(images)) / key))
+                photo = str(photos.get(key, as_path(str(images)) / key))
             yield key, _Payload(str(path), photo)
 
     work = MergeParts(str(out), settings)
-    return run_step(STEP, Path(out), work, samples(), engine=engine, progress=progress, total=len(found))
+    return run_step(STEP, as_path(out), work, samples(), engine=engine, progress=progress, total=len(found))
 
 
 def _numbers(background: Sequence[int | str], names: str | Path | None) -> set[int]:
@@ -109,7 +110,7 @@ def _numbers(background: Sequence[int | str], names: str | Path | None) -> set[i
 def read_names(path: str | Path) -> dict[int, str]:
     """Read a names file: a JSON object of class number to name, or a list of names from class 0 on."""
     try:
-        names = json.loads(Path(path).read_bytes())
+        names = json.loads(as_path(path).read_bytes())
         pairs = enumerate(names) if isinstance(names, list) else names.items()
         return {int(number): str(name) for number, name in pairs}
     except OSError as error:
@@ -145,7 +146,7 @@ class MergeParts(msgspec.Struct, frozen=True):
         data = read_file(Path(payload.labels))
         photo = None if payload.photo is None else read_file(Path(payload.photo))
         mark = mark_of(self.settings, data, *([] if photo is None else [photo]))
-        if previous is not None and unchanged(previous, STEP, mark, Path(self.out), ("file_name", "mask_file_name")):
+        if previous is not None and unchanged(previous, STEP, mark, self.out, ("file_name", "mask_file_name")):
             return Result(previous, fresh=False)
 
         labels = decode_labels(data, payload.labels)
@@ -163,10 +164,10 @@ class MergeParts(msgspec.Struct, frozen=True):
         rle = mask_to_rle(merge_labels(labels, self.settings.background))
         area = rle_area(rle)
         mask_name, photo_name = f"masks/{key}.png", None
-        write_file(Path(self.out) / mask_name, encode_rle_png(rle, one_bit=self.settings.encoding == "1bit"))
+        write_file(join_path(self.out, mask_name), encode_rle_png(rle, one_bit=self.settings.encoding == "1bit"))
         if photo is not None and payload.photo is not None:
             photo_name = f"images/{key}{Path(payload.photo).suffix}"
-            write_file(Path(self.out) / photo_name, photo)
+            write_file(join_path(self.out, photo_name), photo)
         columns: Row = {
             "key": key,
             "file_name": photo_name,

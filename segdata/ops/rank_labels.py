@@ -17,6 +17,7 @@ from segdata.pixels import decode_mask, decode_probability
 from segdata.quality.label_errors import disagreement
 from segdata.sample import path_of
 from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
+from segdata.storage import as_path, join_path
 
 STEP = "rank-labels"
 COLUMNS = ("disagreement", "disagreement_lacking", "disagreement_surplus", "disagreement_contour")
@@ -71,7 +72,7 @@ def rank_labels(
         raise InputError(f"the worst {count} samples are none", "give 1 or more")
     work = RankLabel(str(dataset.root), str(preds), RankSettings(void))
     with ExitStack() as stack:
-        maps = _Maps(Path(preds), stack)
+        maps = _Maps(as_path(preds), stack)
         if not any(maps.path_of(row["key"]) for row in dataset.rows()):
             raise InputError(f"{preds} has no probability map of any sample of {data}", "annotate this data set")
 
@@ -123,7 +124,7 @@ class _Maps:
         line = self.index.find(key)
         name = None if line is None else msgspec.json.decode(line[1]).get("probability_file_name")
         with suppress(SampleError):  # a name that leads out of the folder
-            return f"{self.root}/{path_of(name)}" if isinstance(name, str) and name else None
+            return join_path(self.root, path_of(name)) if isinstance(name, str) and name else None
         return None
 
 
@@ -148,10 +149,10 @@ class RankLabel(msgspec.Struct, frozen=True):
         name = row.get("mask_file_name")
         if not isinstance(name, str) or not name:
             raise SampleError("no-mask", f"{key} of {self.root} has no mask")
-        mask_path = f"{self.root}/{path_of(name)}"
+        mask_path = join_path(self.root, path_of(name))
         mask_bytes, map_bytes = read_file(mask_path), read_file(path)
         mark = mark_of(self.settings, mask_bytes, map_bytes)
-        if previous is not None and unchanged(previous, STEP, mark, Path(self.root), ()):
+        if previous is not None and unchanged(previous, STEP, mark, self.root, ()):
             kept = {column: previous.get(column) for column in COLUMNS}
             return Result(updated(row, STEP, mark, kept), fresh=False)
         mask, void = decode_mask(mask_bytes, mask_path, self.settings.void)

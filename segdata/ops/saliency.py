@@ -27,6 +27,7 @@ from segdata.ops.saliency_map import FALL_OFF, saliency_map, saliency_preview
 from segdata.pixels import check_photo, decode_image, encode_photo, encode_png
 from segdata.sample import encode
 from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
+from segdata.storage import join_path
 
 STEP = "saliency"
 
@@ -101,16 +102,16 @@ class Saliency(msgspec.Struct, frozen=True):
         annotated = annotated_keypoints(payload)
         detect = _detects(self.settings.keypoints, payload)
         name = payload.get("file_name")
-        photo = read_file(f"{self.root}/{name}") if name else b""
+        photo = read_file(join_path(self.root, name)) if name else b""
         if not name and (detect or self.settings.preview or not payload.get("width")):
             raise SampleError("no-photo", f"{key} of {self.root} has no photo", "give the photos to merge-coco")
 
         mark = mark_of(self.settings, encode([annotated, detect]), photo)
         columns: Row = {"saliency_file_name": f"{self.folder}{key}.png"}
-        shown = f"{self.out}/preview/{key}.jpg"
+        shown = join_path(self.out, f"preview/{key}.jpg")
         row = payload if self.folder else previous or {"key": key}
         lacks_preview = self.settings.preview and not Path(shown).is_file()
-        if unchanged(previous, STEP, mark, Path(self.out), columns) and not lacks_preview:
+        if unchanged(previous, STEP, mark, self.out, columns) and not lacks_preview:
             poses = (previous or {}).get("poses") if detect else None
             if not detect or poses:
                 columns |= {"poses": poses} if poses else {}
@@ -119,10 +120,10 @@ class Saliency(msgspec.Struct, frozen=True):
 
         image: npt.NDArray[np.uint8] | None = None
         if detect or self.settings.preview:
-            image = decode_image(photo, f"{self.root}/{name}")
+            image = decode_image(photo, join_path(self.root, name))
             shape = image.shape[:2]
         elif photo:
-            facts = check_photo(photo, f"{self.root}/{name}")
+            facts = check_photo(photo, join_path(self.root, name))
             shape = facts.height, facts.width
         else:
             shape = payload["height"], payload["width"]
@@ -131,7 +132,7 @@ class Saliency(msgspec.Struct, frozen=True):
         found = self._chosen(payload, annotated, columns.get("poses"))
         full, kind = (255, np.uint8) if self.settings.bits == 8 else (65535, np.uint16)
         stored = np.rint(saliency_map(found, shape, fall_off=self.settings.fall_off) * full).astype(kind)
-        write_file(f"{self.out}/{columns['saliency_file_name']}", encode_png(stored))
+        write_file(join_path(self.out, columns["saliency_file_name"]), encode_png(stored))
         if self.settings.preview and image is not None:
             write_file(shown, encode_photo(saliency_preview(image, found), ".jpg"))
         return Result(updated(row, STEP, mark, columns), fresh=True, note=_note(found))

@@ -20,6 +20,7 @@ from segdata.ops.crop_geometry import uncrop as paste
 from segdata.pixels import decode_labels, decode_probability, encode_png
 from segdata.sample import encode, key_of
 from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
+from segdata.storage import as_path, join_path
 
 STEP = "uncrop"
 _DEPTHS = [np.dtype(np.bool_), np.dtype(np.uint8), np.dtype(np.uint16)]
@@ -49,7 +50,9 @@ def uncrop(
     """
     dataset = Dataset(crops)
     pred_root, pred_rows = open_rows(preds, "mask_file_name")
-    files = {row["key"]: f"{pred_root}/{row['mask_file_name']}" for row in pred_rows() if row.get("mask_file_name")}
+    files = {
+        row["key"]: join_path(pred_root, row["mask_file_name"]) for row in pred_rows() if row.get("mask_file_name")
+    }
     photos: dict[str, list[_Crop]] = {}
     for row in dataset.rows():
         try:
@@ -66,7 +69,7 @@ def uncrop(
         yield from photos.items()
 
     work = Uncrop(str(out))
-    return run_step(STEP, Path(out), work, samples(), engine=engine, progress=progress, total=len(photos))
+    return run_step(STEP, as_path(out), work, samples(), engine=engine, progress=progress, total=len(photos))
 
 
 class _Cropped(msgspec.Struct):
@@ -104,10 +107,10 @@ class Uncrop(msgspec.Struct, frozen=True):
         mark = mark_of(_Nothing(), encode([(crop.box, crop.shape) for crop in payload]), *parts)
         name = f"{key}.png"
         columns: Row = {"key": key, "mask_file_name": name}
-        if unchanged(previous, STEP, mark, Path(self.out), ("mask_file_name",)):
+        if unchanged(previous, STEP, mark, self.out, ("mask_file_name",)):
             return Result(updated(previous, STEP, mark, columns), fresh=False)
         pasted = [_pasted(crop, data) for crop, data in zip(payload, parts, strict=True)]
-        write_file(f"{self.out}/{name}", encode_png(functools.reduce(np.maximum, _of_one_depth(pasted))))
+        write_file(join_path(self.out, name), encode_png(functools.reduce(np.maximum, _of_one_depth(pasted))))
         return Result(updated(previous, STEP, mark, columns), fresh=True)
 
 

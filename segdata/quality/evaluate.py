@@ -25,6 +25,7 @@ from segdata.quality.resize import Map, crop_to_box, mask_box, to_height, to_siz
 from segdata.quality.scores import Scores, score, summarise
 from segdata.quality.threshold import THRESHOLDS, BestThreshold, best_threshold, threshold_counts
 from segdata.steps import Progress
+from segdata.storage import join_path
 
 STEP = "evaluate"
 MEASURES = ("iou", "contour_accuracy", "boundary_iou", "precision", "recall")
@@ -272,7 +273,7 @@ def _mask_files(folder: str | Path, *, probable: bool = False) -> dict[str, tupl
     for row in rows():
         name = (probable and row.get("probability_file_name")) or row.get("mask_file_name")
         if name:
-            files[row["key"]] = (f"{root}/{name}", {"domain": row.get("domain"), "split": row.get("split")})
+            files[row["key"]] = (join_path(root, name), {"domain": row.get("domain"), "split": row.get("split")})
     if not files:
         raise InputError(f"{folder} names no masks", "give a data set with masks, or a folder of mask images")
     return files

@@ -26,6 +26,7 @@ from segdata.pixels import check_photo, decode_labels
 from segdata.quality.evaluate import Failure
 from segdata.sample import Person, path_of
 from segdata.steps import Progress
+from segdata.storage import as_path, join_path
 
 STEP = "stats"
 GRID = 32
@@ -134,7 +135,7 @@ def stats(
     without a sample, and a `heat_map` that cannot be; `StorageError` when its place takes no more.
     """
     if heat_map is not None:
-        _check_place(Path(heat_map), quick=quick)
+        _check_place(as_path(heat_map), quick=quick)
     root, rows = open_rows(data, "file_name")
     tally = _Tally()
     chosen: Engine = engine or Inline()
@@ -155,7 +156,7 @@ def stats(
     if heat_map is not None:
         if found.heat_map is None:
             raise InputError(f"{data} has no mask with a person for a heat map", "leave --heat-map away")
-        write_file(Path(heat_map), _png(heat_picture(found.heat_map)))
+        write_file(as_path(heat_map), _png(heat_picture(found.heat_map)))
     return found
 
 
@@ -247,7 +248,7 @@ class Measure(msgspec.Struct, frozen=True):
         name = row.get("file_name")
         if self.quick or not isinstance(name, str) or not name:
             return None
-        path = f"{self.root}/{path_of(name)}"
+        path = join_path(self.root, path_of(name))
         photo = check_photo(read_file(path), path)
         return photo.width, photo.height
 
@@ -276,7 +277,7 @@ class Measure(msgspec.Struct, frozen=True):
         name = row.get("mask_file_name")
         if self.quick or not isinstance(name, str) or not name:
             return facts
-        path = f"{self.root}/{path_of(name)}"
+        path = join_path(self.root, path_of(name))
         labels = decode_labels(read_file(path), path)
         person = labels != 0
         counted = person.size

@@ -27,6 +27,7 @@ from segdata.report.overlays import Image
 from segdata.report.picture import NEED_PREDICTION, Picture, Show, draw_sample, legend, photo_path
 from segdata.sample import path_of
 from segdata.steps import Progress
+from segdata.storage import as_path
 
 STEP = "view"
 MADE_BY = "segdata view"
@@ -92,7 +93,7 @@ def view(
     StorageError
         When the place takes no more.
     """
-    place = Path(sheet)
+    place = as_path(sheet)
     if place.suffix.lower() not in _SUFFIXES:
         raise InputError(f"{place} is no name for a sheet", "give one that ends with .png or .jpg")
     if place.exists() and not is_sheet(place):
@@ -115,7 +116,7 @@ def view(
     chosen = choose(rows, where, sort, seed, count)
     if not chosen.rows:
         raise InputError(f"no sample of {root} fits {where!r}", "try a wider --where")
-    folder = None if images is None else Path(images)
+    folder = None if images is None else as_path(images)
     layout = _Layout([_shape(root, row, folder) for row in chosen.rows], columns, width)
     tasks = [
         _Task(row, box, path)
@@ -165,7 +166,7 @@ def _predictions(preds: str | Path | None, rows: list[Row]) -> list[Path | None]
     """Find the masks of the rows among the predictions."""
     if preds is None:
         return [None] * len(rows)
-    root = Path(preds)
+    root = as_path(preds)
     if not (root / METADATA).is_file():
         images = find_images(root)
         return [images.get(row["key"]) for row in rows]

@@ -18,6 +18,7 @@ from segdata.report.html.evaluation import TITLES, evaluation_page
 from segdata.report.html.page import Page, check_place, require_jinja, write_page
 from segdata.report.html.samples import Drawing
 from segdata.steps import Progress
+from segdata.storage import as_path
 
 MOST = 100
 
@@ -66,13 +67,13 @@ def write_report(
     """
     require_matplotlib()
     require_jinja()
-    place, path = Path(out), Path(source)
+    place, path = as_path(out), as_path(source)
     check_place(place)
     if not 0 <= count <= MOST:
         raise InputError(f"--count {count} cannot be", f"give 0 to {MOST}")
     if by not in TITLES:
         raise InputError(f"there is no score {by!r}", f"choose {', '.join(TITLES)}")
-    drawing = Drawing(count, None if images is None else Path(images), engine or Inline(), progress)
+    drawing = Drawing(count, None if images is None else as_path(images), engine or Inline(), progress)
     if path.is_file():
         if check:
             raise InputError(f"{path} is an evaluation", "--check is for data sets")

@@ -11,7 +11,7 @@ import unicodedata
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,6 +25,7 @@ from segdata.quality.validate.coco_file import ImageFacts
 from segdata.quality.validate.findings import Fault, Finding, finding_of
 from segdata.quality.validate.samples import Facts, key_in
 from segdata.sample import encode, key_of
+from segdata.storage import files_below, is_url, join_path, names_in
 
 GROUPS = ("duplicate_group", "crop_of")
 
@@ -161,7 +162,7 @@ class AcrossSamples:
             for name in _images_in(self.root, folder):
                 place = np.searchsorted(named, np.uint64(hash_of(name)))
                 if place == len(named) or named[place] != hash_of(name):
-                    yield finding_of(Fault("unnamed-file", "is named by no row"), f"{self.root}/{name}", name)
+                    yield finding_of(Fault("unnamed-file", "is named by no row"), join_path(self.root, name), name)
 
 
 class _Own(NamedTuple):
@@ -189,6 +190,12 @@ def _shown(value: Any) -> str:
 
 def _images_in(root: Path, folder: str) -> Iterator[str]:
     """Yield the images below a folder of a data set, as paths in it; of the data set's own folder only those in it."""
+    if is_url(root):
+        for name in names_in(str(root)) if not folder else files_below(join_path(root, folder)):
+            hidden = any(part.startswith(".") for part in name.split("/"))
+            if not hidden and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES:
+                yield f"{folder}/{name}" if folder else name
+        return
     for place, folders, names in os.walk(root / folder):
         folders[:] = sorted(name for name in folders if folder and not name.startswith("."))
         for name in sorted(names):

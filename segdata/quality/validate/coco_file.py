@@ -20,6 +20,7 @@ from segdata.quality.validate.persons import person_faults
 from segdata.quality.validate.rings import ring_faults, runs_in_place_of_polygons, short_rings
 from segdata.quality.validate.rules import RuleSample, run_rules
 from segdata.sample import Rle, key_of, path_of
+from segdata.storage import join_path
 
 Size = tuple[int, int]
 
@@ -99,7 +100,7 @@ class CheckImage(msgspec.Struct, frozen=True):
 
     def _photo(self, image: CocoImage, key: str) -> tuple[list[Finding], bytes | None]:
         name = path_of(image.file_name)
-        file = f"{self.images}/{name}"
+        file = join_path(self.images, name)
 
         def finding(code: str, message: str) -> list[Finding]:
             return [finding_of(Fault(code, message), file, f"{name} (image {image.id})", key=key)]

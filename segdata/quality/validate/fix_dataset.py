@@ -20,6 +20,7 @@ from segdata.quality.validate.findings import Finding
 from segdata.quality.validate.samples import CheckSample, key_in, two_colours
 from segdata.sample import Outcome, Rle, path_of
 from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
+from segdata.storage import join_path
 
 STEP = "fix"
 
@@ -74,14 +75,14 @@ class FixSample(msgspec.Struct, frozen=True):
         files = dict(self._files(row))
         mark = mark_of(_Settings(), payload, *(part for name, data in files.items() for part in (name.encode(), data)))
         columns = tuple(column for column in row if column.endswith("file_name"))
-        if previous is not None and unchanged(previous, STEP, mark, Path(self.out), columns):
+        if previous is not None and unchanged(previous, STEP, mark, self.out, columns):
             return Result(previous, fresh=False)
         mended = copy.deepcopy(row)
         findings = [each for each in self.check((0, payload)).findings if each.mendable]
         for finding in findings:
             self._mend(mended, finding, files)
         for name, data in files.items():
-            write_file(f"{self.out}/{name}", data)
+            write_file(join_path(self.out, name), data)
         return Result(updated(mended, STEP, mark, {}), fresh=True, note="mended" if findings else "")
 
     def _files(self, row: Row) -> Iterator[tuple[str, bytes]]:
@@ -90,7 +91,7 @@ class FixSample(msgspec.Struct, frozen=True):
             if column.endswith("file_name") and isinstance(name, str) and name:
                 try:
                     path = path_of(name)
-                    yield path, read_file(f"{self.check.root}/{path}")
+                    yield path, read_file(join_path(self.check.root, path))
                 except SampleError:  # said by validate; the row keeps its name
                     continue
 

@@ -21,7 +21,6 @@ import importlib.util
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple, TypeAlias, get_args
 
 import numpy as np
@@ -34,6 +33,7 @@ from segdata.masks import Mask
 from segdata.pixels import decode_image
 from segdata.quality.validate.findings import KIND, Finding, Kind, Severity
 from segdata.sample import path_of
+from segdata.storage import as_path, join_path
 
 Said: TypeAlias = "str | tuple[int | None, str]"
 _MARK = "segdata_rule"
@@ -57,7 +57,7 @@ class RuleSample(NamedTuple):
     def photo(self) -> npt.NDArray[np.uint8]:
         """Read the photo, uint8 (H, W, 3) RGB, upright. Raises `SampleError` where there is none."""
         name = path_of(str(self.row.get("file_name")))
-        return decode_image(read_file(f"{self.root}/{name}"), name)
+        return decode_image(read_file(join_path(self.root, name)), name)
 
 
 class Rule(NamedTuple):
@@ -98,7 +98,7 @@ def load_rules(path: str) -> tuple[Rule, ...]:
 
     Raises `InputError` that names the file, and the line where it fails.
     """
-    file = Path(path)
+    file = as_path(path)
     if not file.is_file():
         raise InputError(f"{path} is not a file", "give a Python file with rules")
     spec = importlib.util.spec_from_file_location(f"segdata_rules_{file.stem}", file)

@@ -23,6 +23,7 @@ from segdata.quality.validate.rules import load_rules
 from segdata.quality.validate.samples import CheckSample
 from segdata.sample import encode
 from segdata.steps import Progress
+from segdata.storage import as_path, lies_in
 
 STEP = "validate"
 SHOWN = 5
@@ -93,8 +94,8 @@ def validate(
     >>> [(kind.code, kind.count) for kind in validate(folder).kinds]
     [('missing-file', 1)]
     """
-    path = Path(data)
-    place = None if out is None else Path(out)
+    path = as_path(data)
+    place = None if out is None else as_path(out)
     if place is not None and not _may_replace(place):
         raise InputError(f"{place} is something else than findings", "choose another name for --out")
     rules_path = None if rules is None else str(rules)
@@ -111,7 +112,7 @@ def validate(
             raise InputError(f"{path} is a data set, which has its own photos", "leave --images away")
         run = _DatasetRun(path, groups, rules_path)
     if fix is not None:
-        run.check_target(Path(fix))
+        run.check_target(as_path(fix))
     findings = tally.through(run.findings(engine, progress))
     if place is None:
         deque(findings, maxlen=0)
@@ -121,7 +122,7 @@ def validate(
     counts = tally.result()
     mended = {kind.code: kind.mendable for kind in counts if kind.mendable}
     if fix is not None:
-        run.fix(Path(fix), engine, progress)
+        run.fix(as_path(fix), engine, progress)
     by_severity = {
         severity: sum(kind.count for kind in counts if kind.severity == severity)
         for severity in ("error", "warning", "note")
@@ -194,7 +195,7 @@ class _DatasetRun:
                     yield number, line.rstrip(b"\r\n")
 
     def check_target(self, out: Path) -> None:
-        if out.is_file() or (out.exists() and out.resolve() == self.dataset.root.resolve()):
+        if out.is_file() or (out.exists() and lies_in(out, self.dataset.root) and lies_in(self.dataset.root, out)):
             raise InputError(f"{out} cannot take the mended data set", "give a folder that is new or empty with --fix")
 
     def fix(self, out: Path, engine: Engine | None, progress: Progress | None) -> None:
@@ -205,7 +206,7 @@ class _CocoRun:
     """The check of a COCO file."""
 
     def __init__(self, path: Path, images: str | Path | None, rules: str | None) -> None:
-        if images is not None and not Path(images).is_dir():
+        if images is not None and not as_path(images).is_dir():
             raise InputError(f"{images} is not a folder", "give the folder of the photos with --images")
         self.coco = CocoFile(path)
         folder = None if images is None else str(images)

@@ -21,6 +21,7 @@ from segdata.quality.validate.mask_faults import mask_faults
 from segdata.quality.validate.persons import person_faults
 from segdata.quality.validate.rules import RuleSample, run_rules
 from segdata.sample import Person, Rle, key_of, path_of
+from segdata.storage import join_path
 
 VOID = 255
 _FILE = "file_name"
@@ -114,7 +115,7 @@ class _Sample:
         yield from self._mask()
 
     def _finding(self, fault: Fault, file: str | None = None) -> Finding:
-        where = self.work.metadata if file is None else f"{self.work.root}/{file}"
+        where = self.work.metadata if file is None else join_path(self.work.root, file)
         return finding_of(fault, where, self.key if file is None else f"{file} of {self.key}", key=self.key)
 
     def _types(self) -> Iterator[Finding]:
@@ -154,7 +155,7 @@ class _Sample:
         if path is None:
             return
         try:
-            yield path, read_file(f"{self.work.root}/{path}")
+            yield path, read_file(join_path(self.work.root, path))
         except SampleError as error:
             what = "does not exist" if error.code == "missing-file" else "cannot be read"
             yield self._finding(Fault(error.code, what), path)

@@ -15,6 +15,7 @@ from segdata.report.html.page import Card, Chart, Gallery, Page, Section, Table,
 from segdata.report.html.samples import BOXES, Drawing, DrawSample, draw_cards
 from segdata.report.picture import Show, legend
 from segdata.report.quantiles import QUANTILES_HEAD, TITLES, quantiles_row
+from segdata.storage import as_path
 
 _SIZES = ("width", "height", "megapixels", "aspect", "mask_share")
 _PERSONS = ("persons", "person_share", "keypoints", "visible_keypoints")
@@ -59,7 +60,7 @@ def dataset_page(data: str, *, check: bool, drawing: Drawing) -> tuple[Page, dic
         rows = [(each.key, each.message) for each in found.failures[:_LISTED]]
         table = Table("Could not be read", ("sample", "why"), rows, found.failed - len(rows))
         sections.append(Section("Samples that could not be read", tables=(table,)))
-    name = Path(data).resolve().name or data
+    name = as_path(data).resolve().name or data
     text = f"{amount(found.samples, 'sample')}, {amount(found.masks, 'mask')}, {amount(found.persons, 'person')}."
     return Page(f"Data set {name}", text, sections), {each.key: each.message for each in found.failures}
 

@@ -11,6 +11,7 @@ from segdata.quality.evaluate import Evaluation
 from segdata.report.html.samples import Pair, Prediction
 from segdata.report.picture import photo_path
 from segdata.sample import path_of
+from segdata.storage import as_path
 
 _PROBABILITY = "probability_file_name"
 
@@ -65,7 +66,7 @@ class EvaluatedFiles:
 
 def _rows_of(folder: str, keys: set[str]) -> tuple[Path, dict[str, Row]]:
     """Give the rows of the samples, less what is not needed to find their files."""
-    if not Path(folder).is_dir():
+    if not as_path(folder).is_dir():
         raise InputError(
             f"the masks of {folder} are not there",
             "make the report in the folder where evaluate ran, or say --count 0 for one without pictures",

@@ -24,6 +24,7 @@ from segdata.report.html.page import Card, Picture
 from segdata.report.overlays import Image, shrink_mask
 from segdata.report.picture import Show, draw_sample, fit_within, fitted
 from segdata.steps import Progress
+from segdata.storage import as_path
 
 STEP = "report"
 BOXES = "keypoints and boxes"
@@ -59,8 +60,8 @@ class DrawSample(msgspec.Struct, frozen=True):
         pictures, problems = [], []
         for name, what in shown:
             try:
-                images = None if self.images is None else Path(self.images)
-                drawn = draw_sample(Path(self.root), row, what, box=BOX, images=images)
+                images = None if self.images is None else as_path(self.images)
+                drawn = draw_sample(as_path(self.root), row, what, box=BOX, images=images)
             except SegdataError as error:
                 problems.append(str(error))
                 continue

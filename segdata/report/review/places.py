@@ -9,6 +9,7 @@ from pathlib import Path
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file
 from segdata.sample import path_of
+from segdata.storage import here
 
 LARGEST_FILE = 1 << 29  # 512 MiB
 
@@ -20,7 +21,7 @@ class Place:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = here(folder)
         if not self.folder.is_dir():
             raise InputError(f"{self.folder} is not a folder", "check the path")
         self._real = os.path.realpath(self.folder)

@@ -22,6 +22,7 @@ from segdata.report.review.images import read_mask
 from segdata.report.review.places import Place
 from segdata.report.review.store import Agreement, Store
 from segdata.steps import Progress
+from segdata.storage import as_path
 
 AGREEMENT = "agreement"
 CONTRADICTION = "contradiction"
@@ -34,7 +35,7 @@ def read_scores(path: str | Path) -> Columns:
 
     Gives by name the values by key; of several predictors those of the first. Raises `InputError` that names the file.
     """
-    file = Path(path)
+    file = as_path(path)
     try:
         data = read_file(file)
         rows = _json_rows(data) if data.lstrip()[:1] == b"{" else csv.DictReader(io.StringIO(data.decode()))

@@ -19,6 +19,7 @@ import msgspec
 from segdata.errors import InputError, StorageError
 from segdata.files import fingerprint
 from segdata.sample import Rle
+from segdata.storage import here
 
 STORE = ".review.sqlite"
 Verdict = Literal["accept", "reject", "needs-work"]
@@ -109,7 +110,7 @@ class Store:
     """
 
     def __init__(self, root: str | Path) -> None:
-        self.path = Path(root) / STORE
+        self.path = here(root) / STORE
         if self.path.is_symlink():  # it would be written to, wherever it leads
             raise InputError(f"{self.path} is a link", "put the file itself there, or remove the link")
         self._lock = threading.RLock()
