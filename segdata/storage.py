@@ -32,6 +32,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+(://|::)")
 _LOCAL = re.compile(r"(file|local)://")
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az", "adl": "az"}
 _WHOLE = {*_EXTRAS, "memory", "oss", "r2"}
+_FOR_READING = {"http", "https", "zip", "tar"}
 _PAUSES = (0.5, 1.0, 2.0)
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, NotImplementedError)
 _SECONDS_TRUSTED = 1.0
@@ -203,6 +204,8 @@ def upload(file: Path, url: str) -> None:
 
 
 def _in_place(store: Store, whole: Callable[[], Any], partly: Callable[[str], Any]) -> None:
+    if store.protocol in _FOR_READING:
+        raise OSError(errno.EROFS, f"{store.protocol} is for reading alone")
     if store.writes_whole:
         tried(whole)
         return

@@ -41,10 +41,11 @@ from segdata.formats.palette import MOST_PERSONS, check_count, draw_persons, enc
 from segdata.masks import mask_to_rle
 from segdata.pixels import decode_labels
 from segdata.sample import Outcome, Person
+from segdata.storage import as_path
 
 _PHOTOS = "JPEGImages"
 _MASKS = "Annotations"
-_LISTS = Path("ImageSets") / "2017"
+_LISTS = "ImageSets/2017"
 _WRITTEN = "480p"
 _RESOLUTION = re.compile(r"\d+p|Full-Resolution")
 
@@ -63,7 +64,7 @@ class Davis:
     def __init__(self, path: Path, options: ReadOptions) -> None:
         self.masks = _masks_in(path)
         root = self.masks.parent.parent
-        photos = Path(options.images or root / _PHOTOS / self.masks.name)
+        photos = as_path(options.images or root / _PHOTOS / self.masks.name)
         self.lists = SplitLists(root / _LISTS)
         self.parse: Callable[[str, _Payload], Incoming] = _Parse(str(photos) if photos.is_dir() else None, options.void)
         self.total: int | None = sum(1 for _ in self)

@@ -37,7 +37,7 @@ from segdata.formats.palette import VOID, encode_palette_png
 from segdata.masks import Mask, mask_to_rle, merge_rles, rle_to_mask
 from segdata.pixels import check_photo, decode_mask, encode_png, encode_rle_png
 from segdata.sample import Outcome, Person
-from segdata.storage import join_path
+from segdata.storage import as_path, join_path
 
 _ENDINGS = ("_mask", ".mask", "-mask", "_seg", ".seg", "-seg")
 _LONGEST_ID = 18
@@ -63,7 +63,7 @@ class _Roots(NamedTuple):
     def of(cls, path: Path, images: str | None) -> _Roots:
         if not path.is_dir():
             raise InputError(f"{path} is not a folder", "give a folder of masks")
-        masks, persons, photos = path / "masks", path / "persons", Path(images or path / "images")
+        masks, persons, photos = path / "masks", path / "persons", as_path(images or path / "images")
         if not masks.is_dir() and not persons.is_dir():
             masks = path
         if masks.is_dir() and photos.is_dir() and masks.samefile(photos):

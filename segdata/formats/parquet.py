@@ -50,7 +50,7 @@ from segdata.formats.shards import (
 )
 from segdata.pixels import decode_mask
 from segdata.sample import Outcome, encode, key_of, path_of
-from segdata.storage import join_path, local
+from segdata.storage import as_path, join_path, local
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -302,9 +302,9 @@ class _Cursor:
     """The rows of a row group. Each batch is read once as long as rows are asked for in their order."""
 
     def __init__(self, file: str, group: int) -> None:
-        self.file = _opened(Path(file))
+        self.file = _opened(as_path(file))
         self.group = group
-        self.layout = layout_of(self.file.schema_arrow, Path(file))
+        self.layout = layout_of(self.file.schema_arrow, as_path(file))
         self.broken: tuple[int, str] | None = None
         self._rewind()
 
@@ -341,7 +341,7 @@ def _parse(void: int | None, images: str | None, key: str, found: _Found) -> Inc
     place = f"{found.file}, row {found.row} of row group {found.group}"
     try:
         with _told():
-            state = Path(found.file).stat()
+            state = local(found.file).stat()
             cursor = _cursor(found.file, found.group, state.st_size, state.st_mtime_ns)
             batch, row = cursor.at(found.row)
             layout = cursor.layout

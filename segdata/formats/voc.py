@@ -55,12 +55,12 @@ from segdata.formats.palette import (
 from segdata.masks import Mask, mask_to_rle
 from segdata.pixels import check_photo, decode_image, decode_labels
 from segdata.sample import Outcome, Person, path_of
-from segdata.storage import join_path
+from segdata.storage import as_path, join_path
 
 _PHOTOS = "JPEGImages"
 _CLASSES = "SegmentationClass"
 _OBJECTS = "SegmentationObject"
-_LISTS = Path("ImageSets") / "Segmentation"
+_LISTS = "ImageSets/Segmentation"
 _LABEL_MAP = "labelmap.txt"
 
 _NAMES = (
@@ -144,7 +144,7 @@ class Voc:
                 source = label_map if label_map.is_file() else "PASCAL VOC"
                 raise InputError(f"{source} has no label {name!r}", f"it has {known}")
         self.lists = SplitLists(path / _LISTS)
-        photos = Path(options.images or path / _PHOTOS)
+        photos = as_path(options.images or path / _PHOTOS)
         self.parse: Callable[[str, _Payload], Incoming] = _Parse(
             root=str(path),
             photos=str(photos) if photos.is_dir() and any(photos.iterdir()) else None,
