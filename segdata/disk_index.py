@@ -16,16 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from segdata.errors import StorageError
+from segdata.memory import Share
 
 Records = npt.NDArray[Any]
 
-HELD = 1 << 20
-"""Bytes of a column that are held in memory."""
-RUN = 1 << 16
-"""Records that are sorted at a time."""
 _BLOCK = 1 << 13
 _PAGE = 1 << 7
 _FEWEST_OF_A_RUN = 1 << 8
+
+
+_SHARE = Share()
 
 
 class Spool:
@@ -34,7 +34,7 @@ class Spool:
     Raises `StorageError` where the folder of temporary files takes no more.
     """
 
-    def __init__(self, held: int = HELD) -> None:
+    def __init__(self, held: int = _SHARE.held) -> None:
         self._file = SpooledTemporaryFile(max_size=held)  # noqa: SIM115 - lives as long as its owner
         self.size = 0
         self._at_end = True
@@ -81,7 +81,7 @@ class Column:
     (3, [1, 2])
     """
 
-    def __init__(self, dtype: npt.DTypeLike, held: int = HELD) -> None:
+    def __init__(self, dtype: npt.DTypeLike, held: int = _SHARE.held) -> None:
         self.dtype = np.dtype(dtype)
         self._spool = Spool(held)
         self._tail: list[Any] = []
@@ -122,23 +122,21 @@ def _keys(records: Records) -> Records:
     return records["key"] if records.dtype.names else records
 
 
-def ordered(column: Column, run: int = RUN, held: int = HELD) -> Column:
+def ordered(column: Column, share: Share = _SHARE) -> Column:
     """Give the records sorted by the field `key`, or by themselves; of equal ones the first added comes first.
-
-    `run` records are sorted at a time, and the sorted runs merged.
 
     >>> column = Column(np.int64)
     >>> column.extend(np.array([3, 1, 2]))
     >>> ordered(column).read(0, 3).tolist()
     [1, 2, 3]
     """
-    runs = Column(column.dtype, held)
-    for block in column.blocks(run):
+    runs = Column(column.dtype, share.held)
+    for block in column.blocks(share.run):
         runs.extend(block[np.argsort(_keys(block), kind="stable")])
-    if len(runs) <= run:
+    if len(runs) <= share.run:
         return runs
-    merged = Column(column.dtype, held)
-    for block in _merged(runs, run):
+    merged = Column(column.dtype, share.held)
+    for block in _merged(runs, share.run):
         merged.extend(block)
     return merged
 
@@ -183,8 +181,8 @@ class Table:
     (5, 70)
     """
 
-    def __init__(self, column: Column, run: int = RUN, held: int = HELD) -> None:
-        self._records = ordered(column, run, held)
+    def __init__(self, column: Column, share: Share = _SHARE) -> None:
+        self._records = ordered(column, share)
         firsts = [_keys(block)[::_PAGE] for block in self._records.blocks(_BLOCK)]
         self._firsts = np.concatenate([_keys(np.zeros(0, column.dtype)), *firsts])
 
@@ -221,7 +219,7 @@ class Table:
 class Lines:
     """Lines of bytes in the order in which they were added, iterated as often as asked; they hold no newline."""
 
-    def __init__(self, held: int = HELD) -> None:
+    def __init__(self, held: int = _SHARE.held) -> None:
         self._spool = Spool(held)
         self._count = 0
 

@@ -8,6 +8,7 @@ import pytest
 
 from segdata.disk_index import Column, Lines, Spool, Table, ordered
 from segdata.errors import StorageError
+from segdata.memory import Share
 
 ROW = [("key", np.uint64), ("offset", np.int64)]
 HELD = 64  # bytes: all but the first records of a column are on disk
@@ -75,12 +76,12 @@ def test_sorting_by_runs_is_sorting_and_keeps_the_order_of_equal_keys(count, key
     records = rows(count, keys)
     expected = records[np.argsort(records["key"], kind="stable")]
     for run in (100, 1 << 17):
-        assert np.array_equal(all_of(ordered(column_of(records), run, HELD)), expected)
+        assert np.array_equal(all_of(ordered(column_of(records), Share(HELD, run))), expected)
 
 
 def test_numbers_sort_by_themselves():
     numbers = np.random.default_rng(0).integers(-(1 << 62), 1 << 62, 3_000)
-    assert np.array_equal(all_of(ordered(column_of(numbers), 100, HELD)), np.sort(numbers))
+    assert np.array_equal(all_of(ordered(column_of(numbers), Share(HELD, 100))), np.sort(numbers))
 
 
 # Finding
@@ -89,7 +90,7 @@ def test_numbers_sort_by_themselves():
 @pytest.mark.parametrize("run", [700, 1 << 17])
 def test_the_last_record_of_a_key_is_found(run):
     records = rows(30_000, 9_000)
-    table = Table(column_of(records), run, HELD)
+    table = Table(column_of(records), Share(HELD, run))
     last = dict(records.tolist())
     assert len(table) == 30_000
     for key in [*list(last)[:500], 1, (1 << 64) - 1]:
@@ -98,14 +99,14 @@ def test_the_last_record_of_a_key_is_found(run):
 
 def test_a_key_that_fills_pages_is_found():
     records = np.array([(4, n) for n in range(2_000)], ROW)
-    table = Table(column_of(records), held=HELD)
+    table = Table(column_of(records), Share(HELD))
     assert [table.last(key) for key in (3, 4, 5)] == [None, (4, 1_999), None]
     assert table.holds(np.array([3, 4, 5], np.uint64)).tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize(("held_keys", "asked"), [(40_000, 40_000), (40_000, 5), (5, 40_000), (0, 5), (5, 0)])
 def test_keys_are_told_from_those_that_have_no_record(held_keys, asked):
-    table = Table(column_of(rows(held_keys, 30_000)), 5_000, HELD)
+    table = Table(column_of(rows(held_keys, 30_000)), Share(HELD, 5_000))
     keys = np.sort(rows(asked, 60_000, seed=1)["key"])
     assert np.array_equal(table.holds(keys), np.isin(keys, all_of(column_of(rows(held_keys, 30_000)))["key"]))
 
