@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from array import array
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from segdata.disk_index import Column, Table, ordered
 from segdata.errors import InputError, SampleError
 from segdata.files import put_in_place
 from segdata.pixels import IMAGE_SUFFIXES
@@ -105,7 +105,7 @@ def write_lines(path: Path, lines: Iterator[bytes]) -> None:
 
 
 class RowIndex:
-    """Finds the row of a key in a .jsonl file; of several rows with one key the last. 16 bytes of memory a row.
+    """Finds the row of a key in a .jsonl file; of several rows with one key the last. Memory is bounded.
 
     With `torn`, a last line without newline, as a killed run leaves it, is not counted; `size` is where the whole lines
     end.
@@ -114,7 +114,7 @@ class RowIndex:
     def __init__(self, path: Path, *, torn: bool = False) -> None:
         self.path = path
         self.size = 0
-        hashes, offsets = [], []
+        rows = Column([("key", np.uint64), ("offset", np.int64)])
         if path.exists():
             with path.open("rb") as file:
                 for line in file:
@@ -122,13 +122,10 @@ class RowIndex:
                         break
                     key = self._key(line)
                     if key is not None:
-                        hashes.append(hash_key(key))
-                        offsets.append(self.size)
+                        rows.append((hash_key(key), self.size))
                     self.size += len(line)
-        order = np.argsort(np.array(hashes, np.uint64), kind="stable")
-        self._hashes = np.array(hashes, np.uint64)[order]
-        self._offsets = np.array(offsets, np.int64)[order]
-        self._file = path.open("rb") if len(order) else None
+        self._rows = Table(rows)
+        self._file = path.open("rb") if len(self._rows) else None
 
     @staticmethod
     def _key(line: bytes) -> str | None:
@@ -144,28 +141,28 @@ class RowIndex:
         """Give the offset of a key's row and the row without the newline."""
         if self._file is None:
             return None
-        place = int(np.searchsorted(self._hashes, np.uint64(hash_key(key)), side="right")) - 1
-        if place < 0 or self._hashes[place] != hash_key(key):
+        row = self._rows.last(hash_key(key))
+        if row is None:
             return None
-        offset = int(self._offsets[place])
+        _, offset = row
         self._file.seek(offset)
         line = self._file.readline().rstrip(b"\n")
         return (offset, line) if self._key(line) == key else None
 
     def __len__(self) -> int:
-        return len(self._offsets)
+        return len(self._rows)
 
-    def offsets(self) -> list[int]:
-        """Give the offsets of all rows, in the order of the file."""
-        return sorted(self._offsets.tolist())
-
-    def without(self, hashes: array[int]) -> Iterator[tuple[int, bytes]]:
+    def without(self, hashes: Column) -> Iterator[tuple[int, bytes]]:
         """Yield the offset and the row of each key whose hash is not among `hashes`, in the order of the file."""
         if self._file is None:
             return
-        for offset in np.sort(self._offsets[~np.isin(self._hashes, np.array(hashes, np.uint64))]).tolist():
-            self._file.seek(offset)
-            yield offset, self._file.readline().rstrip(b"\n")
+        others, left = Table(hashes), Column(np.int64)
+        for rows in self._rows.blocks():
+            left.extend(rows["offset"][~others.holds(rows["key"])])
+        for offsets in ordered(left).blocks():
+            for offset in offsets.tolist():
+                self._file.seek(offset)
+                yield offset, self._file.readline().rstrip(b"\n")
 
     def close(self) -> None:
         """Close the file."""

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
+import numpy as np
 
 from segdata.dataset import METADATA, OUTCOMES, Row, RowIndex, hash_key, write_lines
+from segdata.disk_index import Column, Lines
 from segdata.engine import Engine, Inline, Lost
 from segdata.errors import InputError, SampleError, SegdataError
 from segdata.files import fingerprint, has_content, held, make_folder, part_of, remove_file, storage_error
@@ -278,12 +279,13 @@ class _Journal:
         self.metadata = records / METADATA
         self.outcomes_path = records / OUTCOMES
         self.path = records / _journal_name(step)
-        self.order = array("q")
-        self.seen = array("Q")
+        self.order = Column(np.int64)
+        self.seen = Column(np.uint64)
         self.in_flight: deque[_InFlight] = deque()
-        self.outcomes: list[Outcome] = []
-        self.superseded: set[str] = set()
-        self.done = self.reused = 0
+        self.outcomes = Lines()
+        self.failures: list[str] = []
+        self.superseded = Lines()
+        self.done = self.reused = self.failed = 0
         self.notes: Counter[str] = Counter()
 
     def __enter__(self) -> _Journal:
@@ -363,11 +365,14 @@ class _Journal:
             self.interrupted = True
             result = Outcome(sample.key, self.step, "failed", "worker-died", message)
         if isinstance(result, Outcome):
-            self.outcomes.append(result)
+            self.outcomes.append(encode(result))
             if self.in_place and sample.old_place is not None:
                 self.order.append(sample.old_place)
             if result.status == "failed":
                 self.seen.append(hash_key(sample.key))
+                self.failed += 1
+                if len(self.failures) < _FAILURES_SHOWN:
+                    self.failures.append(result.message)
             return
         row, fresh, note = result
         if note:
@@ -377,7 +382,7 @@ class _Journal:
         self.seen.append(hash_key(sample.key))
         for earlier in {sample.old, sample.previous}:
             if earlier is not None and earlier != row:
-                self.superseded |= _own_files(earlier) - _own_files(row)
+                self._let_go(_own_files(earlier) - _own_files(row))
         if row == sample.previous and sample.place is not None:
             self.order.append(sample.place)
             return
@@ -387,6 +392,10 @@ class _Journal:
         except OSError as error:
             raise storage_error(self.path, error) from error
         self.size += len(row) + 1
+
+    def _let_go(self, names: set[str]) -> None:
+        for name in names:
+            self.superseded.append(encode(name))
 
     def flushed(self) -> int:
         """Give the size of the journal, all of which is in the file."""
@@ -400,7 +409,7 @@ class _Journal:
             if not self.in_place:
                 self._drop_unseen()
             for name in self.superseded:
-                remove_file(join_path(self.out, name))
+                remove_file(join_path(self.out, msgspec.json.decode(name)))
             if self.interrupted:
                 self._sweep()
             self._put_metadata()
@@ -408,16 +417,15 @@ class _Journal:
             raise storage_error(home / METADATA, error) from error
         self._put_outcomes()
         self.path.unlink(missing_ok=True)
-        failed = sum(outcome.status == "failed" for outcome in self.outcomes)
         return Report(
             step=self.step,
             out=str(self.out),
             done=self.done,
             reused=self.reused,
-            skipped=len(self.outcomes) - failed,
-            failed=failed,
+            skipped=len(self.outcomes) - self.failed,
+            failed=self.failed,
             outcomes=str(home / OUTCOMES) if self.outcomes else None,
-            failures=tuple(islice((row.message for row in self.outcomes if row.status == "failed"), _FAILURES_SHOWN)),
+            failures=tuple(self.failures),
             notes=dict(sorted(self.notes.items())),
         )
 
@@ -426,12 +434,21 @@ class _Journal:
         self.left.close()
         if not self.begun_at:  # the journal is the metadata
             self.path.replace(self.metadata)
-        elif not self.metadata.exists() or self.order != array("q", (~offset for offset in self.old.offsets())):
+        elif not self.metadata.exists() or not self._is_as_it_was():
             write_lines(self.metadata, self._rows())
+
+    def _is_as_it_was(self) -> bool:
+        """Tell whether the new metadata has the rows of the old one, each and in their order."""
+        last = 0
+        for places in self.order.blocks():
+            if (np.diff(places, prepend=last) >= 0).any():
+                return False
+            last = places[-1]
+        return len(self.order) == len(self.old)
 
     def _rows(self) -> Iterator[bytes]:
         with self.path.open("rb") as journal, (self.metadata if self.old else self.path).open("rb") as old:
-            for place in self.order:
+            for place in chain.from_iterable(places.tolist() for places in self.order.blocks()):
                 file, offset = (journal, place) if place >= 0 else (old, ~place)
                 file.seek(offset)
                 yield file.readline().rstrip(b"\n")
@@ -440,7 +457,7 @@ class _Journal:
         """Let go of samples that this step added and has not seen now; rows that it did not add stay, at the end."""
         for offset, line in self.old.without(self.seen):
             if self._has_mark(line):
-                self.superseded |= _own_files(line)
+                self._let_go(_own_files(line))
             else:
                 self.order.append(~offset)
 
@@ -459,14 +476,17 @@ class _Journal:
 
     def _put_outcomes(self) -> None:
         path = self.outcomes_path
-        kept = []
-        if path.exists():
-            kept = [line for line in path.read_bytes().splitlines() if not self._has_step(line)]
-        if kept or self.outcomes:
-            write_lines(path, iter([*kept, *map(encode, self.outcomes)]))
+        if self.outcomes or any(self._kept()):
+            write_lines(path, chain(self._kept(), self.outcomes))
         else:
             path.unlink(missing_ok=True)
             part_of(path).unlink(missing_ok=True)
+
+    def _kept(self) -> Iterator[bytes]:
+        """Yield the outcomes that other steps left."""
+        if self.outcomes_path.exists():
+            with self.outcomes_path.open("rb") as file:
+                yield from (line.rstrip(b"\r\n") for line in file if not self._has_step(line))
 
     def _has_step(self, line: bytes) -> bool:
         with suppress(msgspec.DecodeError):

@@ -1,9 +1,11 @@
 """A data set is a folder with metadata.jsonl: read row by row, and written in one move."""
 
+import numpy as np
 import pytest
 from running import times
 
 from segdata.dataset import Dataset, RowIndex, find_images, hash_key, open_rows, write_lines
+from segdata.disk_index import Column
 from segdata.errors import InputError, StorageError
 from segdata.sample import Person, Sample
 
@@ -123,7 +125,27 @@ def test_the_index_finds_rows_by_key(tmp_path):
     assert index.find("a") == (51, b'{"key":"a","n":2}')
     assert index.find("b") == (22, b'{"file_name":"images/b.jpg"}')
     assert index.find("c") is None
-    assert [line for _, line in index.without([hash_key("a")])] == [b'{"file_name":"images/b.jpg"}']
+    hashes = Column(np.uint64)
+    hashes.append(hash_key("a"))
+    assert [line for _, line in index.without(hashes)] == [b'{"file_name":"images/b.jpg"}']
+    index.close()
+
+
+def test_the_index_of_more_rows_than_are_sorted_at_a_time_finds_each(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    count = 140_000
+    lines = [b'{"key":"%d"}' % (number % (count - 1)) for number in range(count)]
+    path.write_bytes(b"\n".join([*lines, b""]))
+    index = RowIndex(path)
+    assert len(index) == count
+    assert index.find("1") == (len(lines[0]) + 1, lines[1])
+    assert index.find("0") == (path.stat().st_size - len(lines[0]) - 1, lines[0])
+    assert index.find("99999")[1] == lines[99_999]
+    assert index.find(str(count)) is None
+    seen = Column(np.uint64)
+    for key in range(5, count):
+        seen.append(hash_key(str(key)))
+    assert [line for _, line in index.without(seen)] == [*lines[:5], lines[-1]]
     index.close()
 
 
@@ -138,7 +160,7 @@ def test_the_index_of_a_journal_ends_with_the_last_whole_line(tmp_path):
 
 def test_the_index_of_a_file_that_is_not_there_is_empty(tmp_path):
     index = RowIndex(tmp_path / "rows.jsonl")
-    assert (len(index), index.size, index.find("a"), index.offsets(), list(index.without([]))) == (0, 0, None, [], [])
+    assert (len(index), index.size, index.find("a"), list(index.without(Column(np.uint64)))) == (0, 0, None, [])
 
 
 # Plain folders

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from segdata.cli.options import EngineOption, Json, Out, Scheduler, Void, Workers
+from segdata.cli.options import EngineOption, Json, Memory, Out, Scheduler, Void, Workers
+from segdata.memory import DEFAULT
 
 
 def import_(
@@ -24,6 +25,7 @@ def import_(
         typer.Option(metavar="NAME", help="Label that is a person; repeatable.", show_default="person"),
     ] = None,
     void: Void = None,
+    memory: Memory = DEFAULT,
     workers: Workers = None,
     engine: EngineOption = "processes",
     scheduler: Scheduler = None,
@@ -56,6 +58,7 @@ def import_(
         images=images,
         categories=category or ["person"],
         void=void,
+        memory=memory,
         engine=engine_of(engine, workers, scheduler),
         as_json=as_json,
     )

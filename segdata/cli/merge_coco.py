@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from segdata.choices import Crowd, DrawnOn, Empty, Encoding, Invalid, Who
-from segdata.cli.options import EngineOption, Json, Out, Scheduler, Workers
+from segdata.cli.options import EngineOption, Json, Memory, Out, Scheduler, Workers
+from segdata.memory import DEFAULT
 
 
 def merge_coco(
@@ -38,6 +39,7 @@ def merge_coco(
         list[str] | None,
         typer.Option(metavar="NAME", help="Member of the image records to keep as a column; repeatable."),
     ] = None,
+    memory: Memory = DEFAULT,
     workers: Workers = None,
     engine: EngineOption = "processes",
     scheduler: Scheduler = None,
@@ -52,6 +54,7 @@ def merge_coco(
     Examples:
       segdata merge-coco instances.json --images photos --out data
       segdata merge-coco instances.json --out masks-only --crowd ignore --empty skip
+      segdata merge-coco instances.json --out data --memory 300MB
     """
     from segdata.cli.engines import engine_of
     from segdata.cli.run import run_command
@@ -71,6 +74,7 @@ def merge_coco(
         invalid=invalid,
         drawn_on=drawn_on,
         columns=column or (),
+        memory=memory,
         engine=engine_of(engine, workers, scheduler),
         as_json=as_json,
     )

@@ -21,6 +21,14 @@ Scheduler: TypeAlias = Annotated[
         "--scheduler", metavar="ADDRESS", help="Of a Dask cluster, such as tcp://host:8786; or set SEGDATA_SCHEDULER."
     ),
 ]
+Memory: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--memory",
+        metavar="AMOUNT",
+        help="The most that this process takes for a COCO file of any size; what is beyond goes to temporary files.",
+    ),
+]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object with the result on stdout.")]
 Seed: TypeAlias = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn at random.")]
 Void: TypeAlias = Annotated[

@@ -11,6 +11,7 @@ import msgspec
 from segdata.choices import MaskValues, Shapes
 from segdata.dataset import Row
 from segdata.masks import Mask
+from segdata.memory import DEFAULT
 from segdata.sample import Outcome, Person
 
 Kept = Literal["persons", "mask", "outlines"]
@@ -21,12 +22,13 @@ class ReadOptions(msgspec.Struct, frozen=True):
 
     `images` is the folder of the photos where they do not lie where the format says. `categories` are the names of
     what is a person; other labels are left out. `void` is the value of mask pixels that nobody knows, in formats of
-    mask files.
+    mask files. `memory` bounds what the process takes for a file whose samples lie scattered in it.
     """
 
     images: str | None = None
     categories: tuple[str, ...] = ("person",)
     void: int | None = None
+    memory: int | str = DEFAULT
 
 
 class WriteOptions(msgspec.Struct, frozen=True):

@@ -1,8 +1,8 @@
-"""COCO annotation files (instances and person_keypoints), read image by image with flat memory.
+"""COCO annotation files (instances and person_keypoints), read image by image within a bound of memory.
 
-Opening a file finds where each image's record and annotations lie: 36 bytes of memory an image and 12 an annotation.
-The records themselves are parsed when an image is asked for, by whichever process asks. Format:
-https://cocodataset.org/#format-data
+Opening a file finds where each image's record and annotations lie: 28 bytes an image and 20 an annotation, in memory
+or, beyond the bound, in temporary files. The records themselves are parsed when an image is asked for, by whichever
+process asks. Format: https://cocodataset.org/#format-data
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
@@ -18,15 +19,22 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from segdata.disk_index import Column, Lines, Table, ordered
 from segdata.errors import InputError, SampleError
 from segdata.files import why
 from segdata.formats.json_spans import Block, integers, scan
 from segdata.masks import rle_area, rle_box, segmentation_to_rle
+from segdata.memory import DEFAULT, share_of
 from segdata.pixels import MOST_PIXELS
 from segdata.sample import Person, key_of
 from segdata.storage import as_path, is_url, local
 
 T = TypeVar("T")
+
+_ID = ("key", np.int64)
+_NUMBER = ("number", np.int64)
+_SPAN = (("offset", np.int64), ("length", np.int32))
+_IMAGES_AT_A_TIME = 1 << 12
 
 Id = Annotated[int, msgspec.Meta(ge=-(1 << 62), le=1 << 62)]
 
@@ -97,19 +105,22 @@ class Problem(NamedTuple):
 class CocoFile:
     """An open COCO file: `categories` (id to name) and, on iteration, a `CocoTask` for each image in file order.
 
-    `problems` lists records that cannot be used at all: those without an id, and annotations of unknown images.
-    Raises `InputError` for what is not a COCO file.
+    `memory`, such as ``500MB``, bounds what the process takes, whatever the size of the file; what does not fit is held
+    in temporary files. Raises `InputError` for what is not a COCO file and for too little memory, `StorageError` where
+    the folder of temporary files takes no more.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, memory: int | str = DEFAULT) -> None:
         self.path = as_path(path)
+        self._share = share_of(memory)
         self.categories: dict[int, str] = {}
         self.licences: dict[int | str, dict[str, Any]] = {}
         self.description: str | None = None
         self.model: str | None = None
-        self.problems: list[Problem] = []
-        images, annotations = _Spans(), _Spans()
-        names: list[npt.NDArray[np.int64]] = []
+        self._problems = Lines(self._share.held)
+        self._images = self._column([_ID, *_SPAN])
+        annotations = self._column([_ID, *_SPAN])
+        names = self._column(np.int64)
         needed = frozenset({"images", "annotations"})
         seen = set()
         try:
@@ -117,7 +128,7 @@ class CocoFile:
                 if isinstance(value, Block) or value == b"[]":
                     seen.add(name)
                 if name == "images" and isinstance(value, Block):
-                    names.append(self._add_images(images, value))
+                    names.extend(self._add_images(value))
                 elif name == "annotations" and isinstance(value, Block):
                     self._add_annotations(annotations, value)
                 elif name == "categories" and isinstance(value, bytes):
@@ -132,12 +143,24 @@ class CocoFile:
         for name in ("images", "annotations"):
             if name not in seen:
                 raise InputError(f"{self.path} holds no array {name!r}", "give a COCO annotation file")
-        self._images = images.columns()
-        self._duplicate_ids = _repeated(self._images.ids)
-        self._duplicate_keys = _repeated(np.concatenate(names)) if names else frozenset()
-        self._group(annotations.columns())
+        self._duplicate_keys = self._repeated(ordered(names, self._share).blocks())
+        del names
+        by_id = self._by_id()
+        self._duplicate_ids = self._repeated(block["key"] for block in by_id.blocks())
+        self._annotations = self._grouped(annotations, by_id)
 
-    def _add_images(self, images: _Spans, block: Block) -> npt.NDArray[np.int64]:
+    def _column(self, dtype: npt.DTypeLike) -> Column:
+        return Column(dtype, self._share.held)
+
+    @property
+    def problems(self) -> Iterator[Problem]:
+        """The records that cannot be used at all: those without an id, and annotations of unknown images."""
+        return (Problem(*json.loads(line)) for line in self._problems)
+
+    def _report(self, code: str, message: str) -> None:
+        self._problems.append(json.dumps(Problem(code, message)).encode())
+
+    def _add_images(self, block: Block) -> npt.NDArray[np.int64]:
         try:
             records = b"[" + block.data[block.starts[0] : block.ends[-1]] + b"]"
             heads = msgspec.json.decode(records, type=list[_ImageHead])
@@ -145,7 +168,7 @@ class CocoFile:
             tried = [self._head(block, number) for number in range(len(block.starts))]
             block = block.only([head is not None for head in tried])
             heads = [head for head in tried if head is not None]
-        images.add(block, np.array([head.id for head in heads], np.int64))
+        _add(self._images, block, np.array([head.id for head in heads], np.int64))
         return np.array(_hash_keys([head.file_name for head in heads]), np.int64)
 
     def _head(self, block: Block, number: int) -> _ImageHead | None:
@@ -155,16 +178,16 @@ class CocoFile:
         except msgspec.DecodeError as error:
             where = f"the image record at byte {block.offset + int(block.starts[number])}"
             message = f"{self.path}: {where} (image {_any_id(record)}) has no usable id and file_name ({error})"
-            self.problems.append(Problem("bad-image-record", message))
+            self._report("bad-image-record", message)
             return None
 
-    def _add_annotations(self, annotations: _Spans, block: Block) -> None:
+    def _add_annotations(self, annotations: Column, block: Block) -> None:
         image_ids = integers(block, b"image_id")
         if image_ids is None:
             tried = [self._image_id(block, number) for number in range(len(block.starts))]
             block = block.only([image_id is not None for image_id in tried])
             image_ids = np.array([image_id for image_id in tried if image_id is not None], np.int64)
-        annotations.add(block, image_ids)
+        _add(annotations, block, image_ids)
 
     def _image_id(self, block: Block, number: int) -> int | None:
         record = block.data[block.starts[number] : block.ends[number]]
@@ -173,7 +196,7 @@ class CocoFile:
         except msgspec.DecodeError as error:
             where = f"the annotation at byte {block.offset + int(block.starts[number])}"
             message = f"{self.path}: {where} (annotation {_any_id(record)}) has no usable image_id ({error})"
-            self.problems.append(Problem("bad-annotation", message))
+            self._report("bad-annotation", message)
             return None
 
     def _read_categories(self, value: bytes) -> dict[int, str]:
@@ -184,31 +207,52 @@ class CocoFile:
                 f"{self.path}: 'categories' cannot be read ({error})", "each needs an id and a name"
             ) from error
 
-    def _group(self, annotations: _Columns) -> None:
+    def _by_id(self) -> Column:
+        """Give the numbers of the images, sorted by their ids."""
+        numbered = self._column([_ID, _NUMBER])
+        first = 0
+        for block in self._images.blocks(self._share.run):
+            records = np.empty(len(block), numbered.dtype)
+            records["key"], records["number"] = block["key"], np.arange(first, first + len(block))
+            numbered.extend(records)
+            first += len(block)
+        return ordered(numbered, self._share)
+
+    def _repeated(self, blocks: Iterable[npt.NDArray[np.int64]]) -> Table:
+        """Find the values that stand more than once among sorted ones."""
+        found = self._column(np.int64)
+        last = np.zeros(0, np.int64)
+        for block in blocks:
+            values = np.concatenate([last, block])
+            found.extend(values[1:][values[1:] == values[:-1]])
+            last = values[-1:]
+        return Table(found, self._share)
+
+    def _grouped(self, annotations: Column, by_id: Column) -> Column:
         """Sort the annotations by image, keeping the file's order within one."""
-        by_id = np.argsort(self._images.ids, kind="stable")
-        sorted_ids = self._images.ids[by_id]
-        place = np.searchsorted(sorted_ids, annotations.ids)
-        place[place == len(sorted_ids)] = 0
-        known = sorted_ids[place] == annotations.ids if len(sorted_ids) else np.zeros(len(place), np.bool_)
-        for number in np.flatnonzero(~known):
-            record = self.read(int(annotations.offsets[number]), int(annotations.lengths[number]))
-            self.problems.append(
-                Problem(
-                    "unknown-image",
-                    f"{self.path}: annotation {_any_id(record)} belongs to image {annotations.ids[number]}, which the "
-                    "file does not list",
-                )
-            )
-        rows = by_id[place[known]].astype(np.int32) if len(sorted_ids) else np.zeros(0, np.int32)
-        order = np.argsort(rows, kind="stable")
-        self._offsets = annotations.offsets[known][order]
-        self._lengths = annotations.lengths[known][order]
-        self._first = np.zeros(len(self._images.ids) + 1, np.int64)
-        np.cumsum(np.bincount(rows, minlength=len(self._images.ids)), out=self._first[1:])
+        known = self._column([_ID, *_SPAN])  # the key is now the number of the image
+        for block in annotations.blocks(self._share.run):
+            numbers = np.full(len(block), -1)
+            for images in by_id.blocks(self._share.run):
+                ids = images["key"]
+                place = np.searchsorted(ids, block["key"])
+                place[place == len(ids)] = 0
+                found = (ids[place] == block["key"]) & (numbers < 0)
+                numbers[found] = images["number"][place[found]]
+            for annotation in block[numbers < 0]:
+                self._report_unknown(*annotation.item())
+            records = block[numbers >= 0]
+            records["key"] = numbers[numbers >= 0]
+            known.extend(records)
+        return ordered(known, self._share)
+
+    def _report_unknown(self, image_id: int, offset: int, length: int) -> None:
+        record = self.read(offset, length)
+        message = f"annotation {_any_id(record)} belongs to image {image_id}, which the file does not list"
+        self._report("unknown-image", f"{self.path}: {message}")
 
     def __len__(self) -> int:
-        return len(self._images.ids)
+        return len(self._images)
 
     def choose(self, names: Sequence[str]) -> dict[int, str]:
         """Give the categories of these names: id to name. Raises `InputError` for a name that there is not."""
@@ -223,16 +267,18 @@ class CocoFile:
     @property
     def annotation_count(self) -> int:
         """How many annotations belong to the file's images."""
-        return len(self._offsets)
+        return len(self._annotations)
 
     def __iter__(self) -> Iterator[CocoTask]:
-        for number in range(len(self)):
-            first, last = int(self._first[number]), int(self._first[number + 1])
-            yield CocoTask(
-                number,
-                (int(self._images.offsets[number]), int(self._images.lengths[number])),
-                list(zip(self._offsets[first:last].tolist(), self._lengths[first:last].tolist(), strict=True)),
-            )
+        images = chain.from_iterable(block.tolist() for block in self._images.blocks(_IMAGES_AT_A_TIME))
+        annotations = chain.from_iterable(block.tolist() for block in self._annotations.blocks(_IMAGES_AT_A_TIME))
+        owner, *span = next(annotations, (-1,))
+        for number, (_, offset, length) in enumerate(images):
+            spans = []
+            while owner == number:
+                spans.append(tuple(span))
+                owner, *span = next(annotations, (-1,))
+            yield CocoTask(number, (offset, length), spans)
 
     def read(self, offset: int, length: int) -> bytes:
         """Read some bytes of the file."""
@@ -258,11 +304,11 @@ class CocoFile:
             key_of(image.file_name)
         except SampleError as error:
             raise SampleError(error.code, f"{self.path}: image {image.id}: {error.message}", error.hint) from error
-        if image.id in self._duplicate_ids:
+        if self._duplicate_ids and self._duplicate_ids.last(image.id) is not None:
             raise SampleError(
                 "duplicate-id", f"{self.path}: {image.file_name} shares its image id {image.id} with another image"
             )
-        if self._duplicate_keys and _hash_key(image.file_name) in self._duplicate_keys:
+        if self._duplicate_keys and self._duplicate_keys.last(_hash_key(image.file_name)) is not None:
             raise SampleError(
                 "duplicate-key",
                 f"{self.path}: {image.file_name} (image id {image.id}) differs from another image only in its suffix",
@@ -274,25 +320,12 @@ class CocoFile:
         return f"CocoFile({str(self.path)!r}: {len(self)} images, {self.annotation_count} annotations)"
 
 
-class _Columns(NamedTuple):
-    ids: npt.NDArray[np.int64]
-    offsets: npt.NDArray[np.int64]
-    lengths: npt.NDArray[np.int32]
-
-
-class _Spans:
-    """Ids, offsets and lengths of records, gathered block by block."""
-
-    def __init__(self) -> None:
-        self.parts: list[_Columns] = []
-
-    def add(self, block: Block, ids: npt.NDArray[np.int64]) -> None:
-        lengths = (block.ends - block.starts).astype(np.int32)
-        self.parts.append(_Columns(ids, block.starts + block.offset, lengths))
-
-    def columns(self) -> _Columns:
-        none = _Columns(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int32))
-        return _Columns(*(np.concatenate(column) for column in zip(none, *self.parts, strict=True)))
+def _add(column: Column, block: Block, ids: npt.NDArray[np.int64]) -> None:
+    """Add the ids of a block's records, and where they lie."""
+    records = np.empty(len(ids), column.dtype)
+    records["key"], records["offset"] = ids, block.starts + block.offset
+    records["length"] = block.ends - block.starts
+    column.extend(records)
 
 
 def decode_record(record: bytes, kind: type[T]) -> T:
@@ -345,11 +378,6 @@ def _hash_keys(file_names: list[str]) -> list[int]:
         return [_hash_key(name) for name in file_names]
     end = 1 - len(suffix)
     return [hash(name[:end]) for name in file_names]
-
-
-def _repeated(values: npt.NDArray[Any]) -> frozenset[int]:
-    ordered = np.sort(values)
-    return frozenset(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
 
 
 def _any_id(record: bytes) -> Any:

@@ -185,7 +185,7 @@ def open_coco(path: Path, options: ReadOptions) -> CocoSource:
 
     Raises `InputError` for what is no COCO file, a file without the categories, and a folder with several files.
     """
-    coco = CocoFile(find_json(path, INSTANCES))
+    coco = CocoFile(find_json(path, INSTANCES), options.memory)
     return CocoSource(coco, _Parse(Opened.of(coco, options)))
 
 

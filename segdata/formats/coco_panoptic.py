@@ -154,7 +154,7 @@ def open_panoptic(path: Path, options: ReadOptions) -> CocoSource:
     Raises `InputError` for what is no COCO file, a file without the categories or its folder of PNGs, and a folder
     with several files.
     """
-    coco = CocoFile(find_json(path, PANOPTIC))
+    coco = CocoFile(find_json(path, PANOPTIC), options.memory)
     masks = coco.path.with_suffix("")
     if not masks.is_dir():
         raise InputError(f"{masks} does not exist", "put the folder of the PNGs beside the .json file, by its name")

@@ -18,6 +18,7 @@ from segdata.formats.base import Incoming, ReadOptions
 from segdata.formats.folders import find_photo
 from segdata.formats.registry import find_format, recognise
 from segdata.masks import Mask, mask_to_rle, merge_rles, rle_area, rle_box, rle_to_mask
+from segdata.memory import DEFAULT
 from segdata.pixels import PhotoFacts, check_photo, encode_png, encode_rle_png
 from segdata.sample import Person, encode, path_of
 from segdata.steps import Progress, Report, Result, run_step, unchanged, updated
@@ -38,6 +39,7 @@ def import_dataset(
     images: str | Path | None = None,
     categories: Sequence[str] = ("person",),
     void: int | None = None,
+    memory: int | str = DEFAULT,
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -52,6 +54,8 @@ def import_dataset(
     images : folder of the photos, where they do not lie where the format says.
     categories : names of what is a person; other labels are left out.
     void : for formats of mask files, the value of pixels that nobody knows; they are written as 255, persons as 1.
+    memory : the most that this process takes for a COCO file, in bytes or as ``500MB``; what it must know of a larger
+        one is held in temporary files. Work on photos in this process comes on top.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def import_dataset(
         raise InputError(f"{images} is not a folder", "give the folder of the photos")
     if not as_path(path).exists():
         raise InputError(f"{path} does not exist", "check the path")
-    options = ReadOptions(None if images is None else str(images), tuple(categories), void)
+    options = ReadOptions(None if images is None else str(images), tuple(categories), void, memory)
     source = found.open(as_path(path), options)
     work = Import(str(path), str(out), options.images, source.parse)
     return run_step(STEP, as_path(out), work, iter(source), engine=engine, progress=progress, total=source.total)

@@ -25,6 +25,7 @@ from segdata.formats.coco import (
     read_bytes,
 )
 from segdata.masks import mask_to_rle, merge_rles, rle_to_mask
+from segdata.memory import DEFAULT
 from segdata.ops.poses import dominant_person
 from segdata.pixels import PhotoFacts, check_photo, encode_png, encode_rle_png, upright_mask, upright_point
 from segdata.sample import Outcome, Person, Rle, encode, key_of, path_of
@@ -86,6 +87,7 @@ def merge_coco(
     invalid: Invalid = "fail",
     drawn_on: DrawnOn = "upright",
     columns: Sequence[str] = (),
+    memory: int | str = DEFAULT,
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -113,6 +115,8 @@ def merge_coco(
         as ``stored``; the latter are turned upright.
     columns : further members of the image records, such as a person's or a shoot's name, that become columns of
         metadata.jsonl; null for an image without.
+    memory : the most that this process takes for the file, in bytes or as ``500MB``; what it must know of a larger one
+        is held in temporary files. Work on photos in this process comes on top.
 
     Returns
     -------
@@ -121,7 +125,7 @@ def merge_coco(
     Raises
     ------
     InputError
-        If the file is no COCO file, has no such category, or `out` cannot be used.
+        If the file is no COCO file, has no such category, `memory` is too little, or `out` cannot be used.
     StorageError
         If the place takes no more. The same call goes on from there.
 
@@ -140,7 +144,7 @@ def merge_coco(
     settings = Settings(
         tuple(categories), crowd, empty, float(min_area), encoding, invalid, drawn_on, tuple(columns), who
     )
-    coco = CocoFile(annotations)
+    coco = CocoFile(annotations, memory)
     chosen = coco.choose(settings.categories)
     folder = None if images is None else str(images)
     if folder is not None and not as_path(folder).is_dir():

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -12,7 +13,16 @@ from segdata.errors import InputError, SampleError
 from segdata.formats import coco as coco_format
 from segdata.formats import json_spans
 from segdata.formats.coco import CocoAnnotation, CocoFile, CocoImage, category_of, parse_annotation
+from segdata.memory import Share
 from segdata.sample import key_of
+
+
+@pytest.fixture(autouse=True, params=["in memory", "on disk"])
+def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything holds as well where the index goes to temporary files from the first record on."""
+    if request.param == "on disk":
+        monkeypatch.setattr(coco_format, "share_of", lambda _: Share(held=1, run=2))
+
 
 IMAGES = [
     {"id": 7, "file_name": "a.jpg", "width": 4, "height": 3, "license": 2, "coco_url": "http://a"},
@@ -69,7 +79,7 @@ def test_images_come_in_the_file_s_order_with_their_annotations(tmp_path: Path) 
     coco = opened(tmp_path, COCO)
     assert read(coco) == FOUND
     assert list(read(coco)) == list(FOUND)
-    assert (len(coco), coco.annotation_count, coco.problems) == (3, 4, [])
+    assert (len(coco), coco.annotation_count, list(coco.problems)) == (3, 4, [])
     assert coco.categories == {1: "person", 2: "dog"}
     assert coco.licences == {2: {"id": 2, "name": "CC BY", "url": "http://cc"}}
     assert coco.description == "a test"
@@ -102,7 +112,7 @@ def test_a_real_file_is_read_as_json_reads_it(shared_data: Path) -> None:
             expected[annotation["image_id"]].append(annotation["id"])
         names = {image["id"]: image["file_name"] for image in content["images"]}
         assert read(coco) == {names[number]: ids for number, ids in expected.items()}
-        assert coco.problems == []
+        assert list(coco.problems) == []
 
 
 def test_text_in_any_script_is_read(tmp_path: Path) -> None:
@@ -118,7 +128,7 @@ def test_numbers_that_json_does_not_know_do_no_harm_where_nobody_reads_them(tmp_
     annotations = [{**annotation, "area": nan, "score": -float("inf")} for annotation in ANNOTATIONS]
     coco = opened(tmp_path, {**COCO, "images": images, "annotations": annotations, "info": {"version": nan}})
     assert read(coco) == FOUND
-    assert coco.problems == []
+    assert list(coco.problems) == []
 
 
 # Files that are refused as a whole
@@ -369,7 +379,7 @@ def test_an_annotation_without_image_is_a_problem_and_the_rest_is_read(record: A
 def test_an_annotation_of_an_unknown_image_is_a_problem(image_id: int, tmp_path: Path) -> None:
     coco = opened(tmp_path, with_annotations(*ANNOTATIONS, {**ANNOTATIONS[0], "id": 99, "image_id": image_id}))
     assert read(coco) == FOUND
-    assert coco.problems == [
+    assert list(coco.problems) == [
         (
             "unknown-image",
             f"{coco.path}: annotation 99 belongs to image {image_id}, which the file does not list",
@@ -457,3 +467,64 @@ def test_no_file_stays_open_but_one(tmp_path: Path) -> None:
         pytest.skip("no /proc here")
     opened_files = [str(entry.readlink()) for entry in descriptors.iterdir() if entry.is_symlink()]
     assert sum(str(tmp_path) in name for name in opened_files) == 1
+
+
+# Memory
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "coco/instances.json",
+        "coco/person_keypoints.json",
+        "coco_train/instances.json",
+        "coco_all_categories/instances_train.json",
+        "coco_all_categories/instances_val.json",
+    ],
+)
+def test_a_real_file_gives_the_same_whatever_memory_there_is(
+    name: str, shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = []
+    for share in (Share(1 << 30, 1 << 20), Share(held=100, run=37), Share(held=1, run=1000)):
+        monkeypatch.setattr(coco_format, "share_of", lambda _, share=share: share)
+        tasks.append(list(CocoFile(shared_data / name)))
+    assert tasks[0] == tasks[1] == tasks[2]
+    assert len(tasks[0]) > 20
+
+
+ids = st.integers(-3, 12) | st.integers(10**12, 10**13 - 1)
+
+
+@given(st.lists(ids, max_size=12), st.lists(ids, max_size=40), st.integers(1, 9))
+def test_any_ids_are_grouped_as_a_dictionary_groups_them(image_ids: list[int], owners: list[int], run: int) -> None:
+    images = [{"id": n, "file_name": f"{place}.jpg", "width": 1, "height": 1} for place, n in enumerate(image_ids)]
+    annotations = [{"id": number, "image_id": owner, "category_id": 1} for number, owner in enumerate(owners)]
+    expected: dict[int, list[int]] = {place: [] for place in range(len(image_ids))}
+    for number, owner in enumerate(owners):
+        if owner in image_ids:
+            expected[image_ids.index(owner)].append(number)  # of images that share an id the first
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coco_format, "share_of", lambda _: Share(held=1, run=run))
+        coco = opened(Path(folder), {**COCO, "annotations": annotations, "images": images})
+        found = {task.number: [json.loads(coco.read(*span))["id"] for span in task.annotations] for task in coco}
+        assert found == expected
+        unknown = [number for number, owner in enumerate(owners) if owner not in image_ids]
+        assert [problem.message.split()[2] for problem in coco.problems] == [str(number) for number in unknown]
+        repeated = {number for number in image_ids if image_ids.count(number) > 1}
+        for task, number in zip(coco, image_ids, strict=True):
+            assert (code_of(coco, task) == "duplicate-id") == (number in repeated)
+
+
+def code_of(coco: CocoFile, task: Any) -> str | None:
+    try:
+        coco.image(task)
+    except SampleError as error:
+        return error.code
+    return None
+
+
+def test_too_little_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="100MB of memory is too little: give 150MB or more"):
+        CocoFile(tmp_path, memory="100MB")

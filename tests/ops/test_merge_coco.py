@@ -15,6 +15,7 @@ from pycocotools.coco import COCO
 from segdata.dataset import Dataset
 from segdata.errors import InputError
 from segdata.masks import rle_to_mask
+from segdata.memory import Share
 from segdata.ops.merge_coco import merge_coco
 from segdata.pixels import upright_mask
 from segdata.sample import Outcome, Rle, Sample
@@ -586,3 +587,16 @@ def test_the_file_s_numbers_and_scores_are_in_the_row(tmp_path: Path) -> None:
         ("person", 1, None),
         ("person", 1, None),
     ]
+
+
+def test_a_file_larger_than_memory_gives_the_same_bytes(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = []
+    for share in (Share(), Share(held=1, run=3)):
+        monkeypatch.setattr("segdata.formats.coco.share_of", lambda _, share=share: share)
+        out = tmp_path / str(share.run)
+        assert merge_coco(shared_data / "coco_train" / "instances.json", out=out, encoding="1bit").done == 38
+        paths = sorted(path for path in out.rglob("*") if path.is_file())
+        files.append({path.relative_to(out): path.read_bytes() for path in paths})
+    assert files[0] == files[1]
