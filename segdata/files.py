@@ -17,6 +17,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 from segdata import storage
+from segdata.engine.worker import mark_of_writer
 from segdata.errors import InputError, SampleError, StorageError
 from segdata.storage import is_url
 
@@ -26,9 +27,10 @@ _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, er
 def part_of(path: Path) -> Path:
     """Name the file that `path` is written as before it is renamed.
 
-    The name is the same in every run, so that what a killed run leaves behind is replaced by the next one.
+    The name is the same in every run, so that what a killed run leaves behind is replaced by the next one; but for
+    workers that may do the same task at once each has names of its own.
     """
-    return path.with_name(f".{path.name}.part")
+    return path.with_name(f".{path.name}{mark_of_writer()}.part")
 
 
 def write_file(path: str | Path, data: bytes) -> None:
@@ -44,7 +46,7 @@ def write_file(path: str | Path, data: bytes) -> None:
         return
     name = os.fspath(path)  # strings all through: a data set has as many files as samples, and pathlib takes its time
     folder, last = os.path.split(name)
-    part = os.path.join(folder, f".{last}.part")  # noqa: PTH118
+    part = os.path.join(folder, f".{last}{mark_of_writer()}.part")  # noqa: PTH118
     try:
         if _holds(name, data):
             return  # replacing a file costs four times what reading it does

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from segdata import storage
 from segdata.errors import InputError
-from segdata.files import storage_error
+from segdata.files import storage_error, why
 
 _BYTES_A_SEGMENT = 8 << 20
 _SECONDS_A_SEGMENT = 10.0
@@ -34,6 +34,8 @@ class RemoteRecords:
         self.folder = Path(self._temporary.name)
         try:
             there = storage.names_in(self.home)
+            if not there:
+                storage.require_bucket(self.home)
             for name in {*self.names} & {*there}:
                 storage.download(storage.join_path(self.home, name), self.folder / name)
             stem = self.journal.removesuffix("part")
@@ -46,8 +48,9 @@ class RemoteRecords:
                 (self.folder / self.journal).unlink()
             self._versions = self._versions_there()
         except OSError as error:
-            self._temporary.cleanup()
-            raise InputError(f"{self.home} cannot be read ({error})", "check the address and your rights") from error
+            raise InputError(
+                f"{self.home} cannot be read ({why(error)})", "check the address and your rights"
+            ) from error
         self._found = {name: _state(self.folder / name) for name in self.names}
         return self.folder
 

@@ -217,12 +217,19 @@ def run_step(
         results = stack.enter_context(closing(_map(chosen, step, work, journal.tasks(samples), batch)))
         if progress is not None:
             progress.begin(step, total)
-        for result in results:
-            journal.add(result)
+        try:
+            for result in results:
+                journal.add(result)
+                if remote is not None:
+                    remote.keep(journal.flushed())
+                if progress is not None:
+                    progress.advance()
+        except BaseException:
             if remote is not None:
-                remote.keep(journal.flushed())
-            if progress is not None:
-                progress.advance()
+                with suppress(SegdataError):  # what went wrong first is told
+                    remote.keep(journal.flushed(), at_once=True)
+            raise
+        journal.interrupted |= chosen.lost_workers
         report = journal.finish(home)
         if remote is not None:
             remote.finish()

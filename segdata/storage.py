@@ -146,6 +146,20 @@ def _reach(url: str, store: Store) -> None:
     _reached.add(bucket)
 
 
+def require_bucket(url: str) -> None:
+    """Raise `InputError` where the bucket of a URL is known not to exist; stores of other kinds make their folders."""
+    store = store_of(url)
+    if store.protocol not in _EXTRAS:
+        return
+    bucket = store.path.strip("/").partition("/")[0]
+    try:
+        there = store.fs.exists(bucket)
+    except OSError:  # who may not look may still write
+        return
+    if not there:
+        raise InputError(f"{url} cannot be written, for there is no bucket {bucket}", "make it, or choose another one")
+
+
 def tried(action: Callable[[], _Result]) -> _Result:
     """Do something with a store, again after a pause where it fails: 500s, timeouts and broken connections pass.
 

@@ -17,7 +17,12 @@ class Lost(Generic[T]):
 
 
 class Engine(Protocol):
-    """Runs work; the work does not know which engine runs it."""
+    """Runs work; the work does not know which engine runs it.
+
+    `lost_workers` tells whether a worker ended in the middle of its work, and may have left a file that it had begun.
+    """
+
+    lost_workers: bool
 
     def map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Generator[R | Lost[T], None, None]:
         """Yield the result of each task in the order of the tasks, with a bounded number in flight.

@@ -56,6 +56,7 @@ class DaskCluster:
 
     def __init__(self, scheduler: str) -> None:
         self.scheduler = scheduler
+        self.lost_workers = False
         client = connect(scheduler)
         try:
             _require_same_version(client)
@@ -71,6 +72,7 @@ class DaskCluster:
         try:
             yield from run.results(iter(tasks))
         finally:
+            self.lost_workers |= run.lost_workers
             run.end()
 
 
@@ -136,17 +138,21 @@ class _Run(Generic[T, R]):
         self.suspects = count()
         self.size = 1
         self.failed = False
+        self.lost_workers = False
         self.losses = 0
         self.held: deque[_Batch[T, R]] = deque()
         self.in_flight: dict[Future[Any], _Batch[T, R]] = {}
         self._share_work()
         self.workers = -1
+        self.addresses: frozenset[str] = frozenset()
         self._count_workers()
 
     def results(self, tasks: Iterator[T]) -> Iterator[R | Lost[T]]:
         while True:
             self._hand_out(tasks)
             if not self.held:
+                with suppress(Exception):  # all is done, whatever becomes of the cluster now
+                    self.lost_workers |= not self.addresses <= frozenset(self.client.nthreads())
                 return
             results = self.held[0].results
             if results is None:
@@ -257,13 +263,14 @@ class _Run(Generic[T, R]):
     def _count_workers(self) -> None:
         self.counted = time.monotonic()
         try:
-            found = len(self.client.nthreads())
+            addresses = frozenset(self.client.nthreads())
         except Exception:  # noqa: BLE001 - a connection breaks in many ways
             self._start_again()
             return
-        if not found and self.workers != found:
+        if not addresses and self.workers:
             _log().warning("no worker is with the Dask scheduler at %s: waiting for one", self.scheduler)
-        self.workers = found
+        self.lost_workers |= not self.addresses <= addresses
+        self.addresses, self.workers = addresses, len(addresses)
 
     def _share_work(self) -> None:
         import dask  # noqa: PLC0415 - of an extra

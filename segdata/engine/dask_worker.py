@@ -57,7 +57,7 @@ def run_batch(work: bytes, run: str, tasks: bytes) -> Done:
     worker = get_worker()
     results = []
     with _alone:
-        become_worker()
+        become_worker(beside_others=True)
         folder, function = _work(work, run)
         with suppress(OSError):  # a worker may lack it where all is addressed in full
             os.chdir(folder)

@@ -14,6 +14,8 @@ class Inline:
     [1, 2]
     """
 
+    lost_workers = False
+
     def map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Generator[R | Lost[T], None, None]:
         """Yield the result of each task, one after the other."""
         yield from map(function, tasks)

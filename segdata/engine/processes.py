@@ -40,6 +40,8 @@ class Processes:
     Raises `InputError` for fewer than one worker, or when no worker can be started.
     """
 
+    lost_workers = False  # whoever does its task again replaces what it had begun
+
     def __init__(self, workers: int | None = None) -> None:
         self.workers = _cores() if workers is None else workers
         if self.workers < 1:

@@ -21,7 +21,6 @@ from segdata.report.review.scores import Columns, Predictions, measure_agreement
 from segdata.report.review.security import Gate
 from segdata.report.review.store import LONGEST_NAME, STORE, VERDICTS, Store
 from segdata.steps import Progress
-from segdata.storage import as_path
 
 if TYPE_CHECKING:
     import uvicorn
@@ -91,7 +90,7 @@ def review(
         counts = samples.queue.counts()
     return ReviewSummary(
         data=str(data),
-        store=str(as_path(data) / STORE),
+        store=str(Path(data) / STORE),
         reviewer=name,
         samples=counts["all"],
         counts={verdict: counts[verdict] for verdict in (*VERDICTS, "undecided")},
