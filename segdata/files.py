@@ -19,6 +19,7 @@ except ImportError:  # Windows
 from segdata import storage
 from segdata.engine.worker import mark_of_writer
 from segdata.errors import InputError, SampleError, StorageError
+from segdata.members import in_archive, read_member, size_of_member
 from segdata.storage import is_url
 
 _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
@@ -150,14 +151,23 @@ def held(folder: Path) -> Iterator[None]:
 def read_file(path: str | Path) -> bytes:
     """Read a sample's file. Raises `SampleError` (``missing-file``, ``unreadable-file``) that names it."""
     try:
-        if is_url(path):
-            return storage.read(str(path))
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a path may be a string here
-            return file.read()
-    except FileNotFoundError as error:
+        return _read(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise SampleError("missing-file", f"{path} does not exist") from error
     except OSError as error:
         raise SampleError("unreadable-file", f"{path} cannot be read ({why(error)})") from error
+
+
+def _read(path: str | Path) -> bytes:
+    if is_url(path):
+        return read_member(str(path)) if in_archive(path) else storage.read(str(path))
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a path may be a string here
+            return file.read()
+    except NotADirectoryError:
+        if not in_archive(path):
+            raise
+        return read_member(str(path))
 
 
 def is_file(path: str) -> bool:
@@ -166,18 +176,21 @@ def is_file(path: str) -> bool:
     >>> is_file("no such file")
     False
     """
-    try:
-        return storage.size_of(path) is not None
-    except OSError:
-        return False
+    return _size_of(path) is not None
 
 
 def has_content(path: str) -> bool:
     """Tell whether a file is there and not empty, as a crash of the machine may leave it."""
+    return bool(_size_of(path))
+
+
+def _size_of(path: str) -> int | None:
     try:
-        return bool(storage.size_of(path))
+        if in_archive(path):
+            return size_of_member(path)
+        return storage.size_of(path)
     except OSError:
-        return False
+        return None
 
 
 def make_folder(path: Path) -> None:

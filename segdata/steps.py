@@ -27,6 +27,7 @@ from segdata.errors import InputError, SampleError, SegdataError
 from segdata.files import fingerprint, has_content, held, make_folder, part_of, remove_file, storage_error
 from segdata.remote_records import RemoteRecords
 from segdata.sample import Outcome, encode, key_of
+from segdata.shards import WriteShard, remove_shards_from
 from segdata.storage import files_below, is_url, join_path, names_in, store_of
 
 FINGERPRINTS = "fingerprints"
@@ -140,11 +141,7 @@ class _Worker(msgspec.Struct, frozen=True):
     def __call__(self, task: _Task | Outcome) -> _Done | Outcome:
         if isinstance(task, Outcome):
             return task
-        try:
-            result: Result | Exception = self.work(*_sample_of(task))
-        except Exception as error:  # noqa: BLE001 - told apart by `_end_of`
-            result = error
-        return _end_of(task.key, self.step, result)
+        return _end_of(task.key, self.step, _attempt(self.work, *_sample_of(task)))
 
 
 class _BatchWorker(msgspec.Struct, frozen=True):
@@ -188,6 +185,7 @@ def run_step(
     total: int | None = None,
     in_place: bool = False,
     records: Path | None = None,
+    shards: int | None = None,
 ) -> Report:
     """Process samples and put the new metadata.jsonl and outcomes.jsonl in place.
 
@@ -195,13 +193,16 @@ def run_step(
     samples of the data set at `out`, and the row of one that fails stays as it is; otherwise samples that this step
     once added to the data set and that are no longer among them are removed from it, with their files. With `batch`,
     `work` is a `BatchWork` and gets so many samples at once. `records` is the folder of metadata.jsonl and
-    outcomes.jsonl where `out`, which the rows' files lie in, is no data set.
+    outcomes.jsonl where `out`, which the rows' files lie in, is no data set. With `shards` the files are put in so many
+    archives, each the work of one task; `work` then has a member `out`, and `total` tells how many samples there are.
 
     Raises `InputError` when `out` is no folder, when another command is changing it, and without `in_place` when it
     holds something that this step has not begun; `StorageError` when the place takes no more.
     """
     chosen: Engine = engine or Inline()
     home = records or out
+    if shards is not None and shards < 1:
+        raise InputError(f"{shards} shards hold nothing", "ask for 1 or more")
     if str(out).startswith("memory:") and not isinstance(chosen, Inline):
         raise InputError(f"{out} is in the memory of one process alone", "use the engine inline")
     with ExitStack() as stack:
@@ -214,26 +215,79 @@ def run_step(
             stack.enter_context(journal)
         except OSError as error:
             raise storage_error(out, error) from error
-        results = stack.enter_context(closing(_map(chosen, step, work, journal.tasks(samples), batch)))
+        folder = f"{step}-shards" if in_place else "shards"
+        if shards is None:
+            results = _map(chosen, step, work, journal.tasks(samples), batch)
+        else:
+            write = WriteShard(work, str(out), folder, batch, whole=not in_place)
+            results = _map_shards(chosen, step, write, _dealt(journal.tasks(samples), shards, total or 0))
+        stack.enter_context(closing(results))
         if progress is not None:
             progress.begin(step, total)
-        try:
-            for result in results:
-                journal.add(result)
-                if remote is not None:
-                    remote.keep(journal.flushed())
-                if progress is not None:
-                    progress.advance()
-        except BaseException:
-            if remote is not None:
-                with suppress(SegdataError):  # what went wrong first is told
-                    remote.keep(journal.flushed(), at_once=True)
-            raise
+        _take_in(results, journal, remote, progress)
         journal.interrupted |= chosen.lost_workers
         report = journal.finish(home)
+        if shards is not None:
+            remove_shards_from(out, folder, shards)
         if remote is not None:
             remote.finish()
         return report
+
+
+def _take_in(
+    results: Iterable[_Done | Outcome | Lost[Any]],
+    journal: _Journal,
+    remote: RemoteRecords | None,
+    progress: Progress | None,
+) -> None:
+    try:
+        for result in results:
+            journal.add(result)
+            if remote is not None:
+                remote.keep(journal.flushed())
+            if progress is not None:
+                progress.advance()
+    except BaseException:
+        if remote is not None:
+            with suppress(SegdataError):  # what went wrong first is told
+                remote.keep(journal.flushed(), at_once=True)
+        raise
+
+
+class _Shard(NamedTuple):
+    """The samples of one archive."""
+
+    number: int
+    tasks: list[_Task | Outcome]
+
+
+class _ShardWorker(msgspec.Struct, frozen=True):
+    """Wraps work on the samples of a shard in the same way."""
+
+    step: str
+    write: WriteShard
+
+    def __call__(self, shard: _Shard) -> list[_Done | Outcome]:
+        begun = [_sample_of(task) for task in shard.tasks if isinstance(task, _Task)]
+        results = iter(self.write(shard.number, begun, _attempt))
+        return [
+            task if isinstance(task, Outcome) else _end_of(task.key, self.step, next(results)) for task in shard.tasks
+        ]
+
+
+def _attempt(work: Work, *sample: Any) -> Result | Exception:
+    try:
+        return work(*sample)
+    except Exception as error:  # noqa: BLE001 - told apart by `_end_of`
+        return error
+
+
+def _dealt(tasks: Iterator[_Task | Outcome], shards: int, total: int) -> Iterator[_Shard]:
+    size = max(1, -(-total // shards))
+    for number in range(shards):
+        last = number == shards - 1  # it takes what nobody had counted
+        if found := list(tasks if last else islice(tasks, size)):
+            yield _Shard(number, found)
 
 
 def _map(
@@ -246,12 +300,22 @@ def _map(
     return _one_by_one(engine.map(batch_worker, iter(lambda: list(islice(tasks, batch)), [])))
 
 
+def _map_shards(
+    engine: Engine, step: str, write: WriteShard, shards: Iterator[_Shard]
+) -> Generator[_Done | Outcome | Lost[Any], None, None]:
+    worker: Callable[[_Shard], list[_Done | Outcome]] = _ShardWorker(step, write)
+    return _one_by_one(engine.for_large_tasks().map(worker, shards))
+
+
 def _one_by_one(
     batches: Generator[list[_Done | Outcome] | Lost[Any], None, None],
 ) -> Generator[_Done | Outcome | Lost[Any], None, None]:
     with closing(batches):
         for results in batches:
-            yield from map(Lost, results.task) if isinstance(results, Lost) else results
+            if isinstance(results, Lost):
+                yield from map(Lost, results.task.tasks if isinstance(results.task, _Shard) else results.task)
+            else:
+                yield from results
 
 
 def _journal_name(step: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from segdata.choices import Who
-from segdata.cli.options import EngineOption, Json, Out, Scheduler, Workers
+from segdata.cli.options import EngineOption, Json, Out, Scheduler, Shards, Workers
 
 
 def annotate(
@@ -51,6 +51,7 @@ def annotate(
         bool, typer.Option("--tiles/--no-tiles", help="Look at contours in very large photos again, closer.")
     ] = True,
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Photos given to the model together; for GPUs.")] = 1,
+    shards: Shards = None,
     workers: Workers = None,
     engine: EngineOption = "processes",
     scheduler: Scheduler = None,
@@ -105,6 +106,7 @@ def annotate(
         refine=refine,
         tiles=tiles,
         batch=batch,
+        shards=shards,
         engine=engine_of(engine, workers, scheduler),
         as_json=as_json,
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from segdata.choices import CropPer, ImageFormat
-from segdata.cli.options import EngineOption, Json, Out, Scheduler, Workers
+from segdata.cli.options import EngineOption, Json, Out, Scheduler, Shards, Workers
 
 
 def crop(
@@ -28,6 +28,7 @@ def crop(
     ] = None,
     min_size: Annotated[int, typer.Option(min=1, metavar="PIXELS", help="Skip narrower or lower crops.")] = 1,
     image_format: Annotated[ImageFormat, typer.Option(help="Of the photos: png keeps every bit.")] = "png",
+    shards: Shards = None,
     workers: Workers = None,
     engine: EngineOption = "processes",
     scheduler: Scheduler = None,
@@ -58,6 +59,7 @@ def crop(
         sources=sources or ["keypoints"],
         min_size=min_size,
         image_format=image_format,
+        shards=shards,
         engine=engine_of(engine, workers, scheduler),
         as_json=as_json,
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from segdata.choices import EdgeKind
-from segdata.cli.options import EngineOption, Json, Scheduler, Void, Workers
+from segdata.cli.options import EngineOption, Json, Scheduler, Shards, Void, Workers
 
 
 def edges(
@@ -18,6 +18,7 @@ def edges(
     width: Annotated[int, typer.Option(min=1, metavar="PIXELS", help="Width of inner, outer and thick edges.")] = 1,
     void: Void = None,
     out: Annotated[str | None, typer.Option("--out", "-o", metavar="DIR", help="For a plain folder: where to.")] = None,
+    shards: Shards = None,
     workers: Workers = None,
     engine: EngineOption = "processes",
     scheduler: Scheduler = None,
@@ -43,6 +44,7 @@ def edges(
         width=width,
         void=void,
         out=out,
+        shards=shards,
         engine=engine_of(engine, workers, scheduler),
         as_json=as_json,
     )

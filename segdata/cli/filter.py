@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from segdata.cli.options import DatasetArgument, EngineOption, Json, Out, Scheduler, Workers
+from segdata.cli.options import DatasetArgument, EngineOption, Json, Out, Scheduler, Shards, Workers
 from segdata.licences import LicenceUse
 
 
@@ -19,6 +19,7 @@ def filter(  # noqa: A001 - the command's name
     licence: Annotated[
         LicenceUse | None, typer.Option(help="Keep the photos whose licence allows this; unknown ones are left out.")
     ] = None,
+    shards: Shards = None,
     workers: Workers = None,
     engine: EngineOption = "processes",
     scheduler: Scheduler = None,
@@ -43,5 +44,12 @@ def filter(  # noqa: A001 - the command's name
     from segdata.ops.filter import filter as twin
 
     run_command(
-        twin, data, out=out, where=where, licence=licence, engine=engine_of(engine, workers, scheduler), as_json=as_json
+        twin,
+        data,
+        out=out,
+        where=where,
+        licence=licence,
+        shards=shards,
+        engine=engine_of(engine, workers, scheduler),
+        as_json=as_json,
     )

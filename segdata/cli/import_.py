@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from segdata.cli.options import EngineOption, Json, Memory, Out, Scheduler, Void, Workers
+from segdata.cli.options import EngineOption, Json, Memory, Out, Scheduler, Shards, Void, Workers
 from segdata.memory import DEFAULT
 
 
@@ -26,6 +26,7 @@ def import_(
     ] = None,
     void: Void = None,
     memory: Memory = DEFAULT,
+    shards: Shards = None,
     workers: Workers = None,
     engine: EngineOption = "processes",
     scheduler: Scheduler = None,
@@ -59,6 +60,7 @@ def import_(
         categories=category or ["person"],
         void=void,
         memory=memory,
+        shards=shards,
         engine=engine_of(engine, workers, scheduler),
         as_json=as_json,
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from segdata.choices import Crowd, DrawnOn, Empty, Encoding, Invalid, Who
-from segdata.cli.options import EngineOption, Json, Memory, Out, Scheduler, Workers
+from segdata.cli.options import EngineOption, Json, Memory, Out, Scheduler, Shards, Workers
 from segdata.memory import DEFAULT
 
 
@@ -40,6 +40,7 @@ def merge_coco(
         typer.Option(metavar="NAME", help="Member of the image records to keep as a column; repeatable."),
     ] = None,
     memory: Memory = DEFAULT,
+    shards: Shards = None,
     workers: Workers = None,
     engine: EngineOption = "processes",
     scheduler: Scheduler = None,
@@ -75,6 +76,7 @@ def merge_coco(
         drawn_on=drawn_on,
         columns=column or (),
         memory=memory,
+        shards=shards,
         engine=engine_of(engine, workers, scheduler),
         as_json=as_json,
     )

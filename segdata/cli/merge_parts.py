@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from segdata.choices import Encoding
-from segdata.cli.options import EngineOption, Json, Out, Scheduler, Workers
+from segdata.cli.options import EngineOption, Json, Out, Scheduler, Shards, Workers
 
 
 def merge_parts(
@@ -27,6 +27,7 @@ def merge_parts(
         typer.Option(metavar="FILE", help="JSON file of class number to name, to choose by name."),
     ] = None,
     encoding: Annotated[Encoding, typer.Option(help="PNG masks of 0 and 255, or of one bit a pixel.")] = "8bit",
+    shards: Shards = None,
     workers: Workers = None,
     engine: EngineOption = "processes",
     scheduler: Scheduler = None,
@@ -54,6 +55,7 @@ def merge_parts(
         background=background or [0],
         names=names,
         encoding=encoding,
+        shards=shards,
         engine=engine_of(engine, workers, scheduler),
         as_json=as_json,
     )

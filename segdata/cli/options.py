@@ -11,6 +11,10 @@ Out: TypeAlias = Annotated[str, typer.Option("--out", "-o", metavar="DIR", help=
 Workers: TypeAlias = Annotated[
     int | None, typer.Option("--workers", "-w", min=1, help="Processes to run.", show_default="one a core")
 ]
+Shards: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--shards", min=1, metavar="N", help="Put the files in N WebDataset archives, not one by one."),
+]
 EngineName: TypeAlias = Literal["inline", "processes", "dask"]
 EngineOption: TypeAlias = Annotated[
     EngineName, typer.Option("--engine", help="Where the work is done: here, in processes, or on a Dask cluster.")

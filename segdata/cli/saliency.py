@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from segdata.choices import KeypointSource, Who
-from segdata.cli.options import EngineOption, Json, Scheduler, Workers
+from segdata.cli.options import EngineOption, Json, Scheduler, Shards, Workers
 
 
 def saliency(
@@ -21,6 +21,7 @@ def saliency(
         bool, typer.Option("--preview", help="Also show the maps over the photos, in preview/.")
     ] = False,
     out: Annotated[str | None, typer.Option("--out", "-o", metavar="DIR", help="For a plain folder: where to.")] = None,
+    shards: Shards = None,
     workers: Workers = None,
     engine: EngineOption = "processes",
     scheduler: Scheduler = None,
@@ -50,6 +51,7 @@ def saliency(
         bits=int(bits),
         preview=preview,
         out=out,
+        shards=shards,
         engine=engine_of(engine, workers, scheduler),
         as_json=as_json,
     )

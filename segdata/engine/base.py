@@ -24,6 +24,10 @@ class Engine(Protocol):
 
     lost_workers: bool
 
+    def for_large_tasks(self) -> Engine:
+        """Give the engine that hands out one task at a time, as suits those that take long."""
+        ...
+
     def map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Generator[R | Lost[T], None, None]:
         """Yield the result of each task in the order of the tasks, with a bounded number in flight.
 

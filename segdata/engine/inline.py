@@ -16,6 +16,10 @@ class Inline:
 
     lost_workers = False
 
+    def for_large_tasks(self) -> Inline:
+        """Give this one, which does so anyway."""
+        return self
+
     def map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Generator[R | Lost[T], None, None]:
         """Yield the result of each task, one after the other."""
         yield from map(function, tasks)

@@ -44,8 +44,15 @@ class Processes:
 
     def __init__(self, workers: int | None = None) -> None:
         self.workers = _cores() if workers is None else workers
+        self._batch = _BATCH
         if self.workers < 1:
             raise InputError(f"{self.workers} workers cannot do anything", "ask for one or more")
+
+    def for_large_tasks(self) -> Processes:
+        """Give an engine that hands out one task at a time, and starts processes for as few as two."""
+        engine = Processes(self.workers)
+        engine._batch = 1
+        return engine
 
     def map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Generator[R | Lost[T], None, None]:
         """Yield the result of each task in the order of the tasks."""
@@ -55,15 +62,17 @@ class Processes:
 
     def _map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Generator[R | Lost[T], None, None]:
         remaining = iter(tasks)
-        first = list(islice(remaining, _BATCH))
-        if len(first) < _BATCH or self.workers == 1:
+        first = list(islice(remaining, self._batch))
+        if len(first) < self._batch or self.workers == 1:
             yield from map(function, first)
             yield from map(function, remaining)
             return
         with _Pool(self.workers, function) as pool:
             waiting = deque([(first, pool.submit(first))])
             while waiting:
-                while len(waiting) < self.workers * _BATCHES_A_WORKER and (batch := list(islice(remaining, _BATCH))):
+                while len(waiting) < self.workers * _BATCHES_A_WORKER and (
+                    batch := list(islice(remaining, self._batch))
+                ):
                     waiting.append((batch, pool.submit(batch)))
                 batch, future = waiting.popleft()
                 try:

@@ -23,7 +23,6 @@ webdataset package is not needed: it wants braceexpand, and decodes what is copi
 from __future__ import annotations
 
 import re
-import tarfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -61,12 +60,12 @@ from segdata.formats.tar_members import (
 )
 from segdata.pixels import IMAGE_SUFFIXES, decode_mask
 from segdata.sample import Outcome, encode, path_of
+from segdata.shards import END, name_of, tar_member
 from segdata.storage import local
 
 _SUFFIXES = (".tar", ".tar.gz", ".tgz")
 _SHARD_NAMES = re.compile(r"(\w+-)(\d{6,})(\.tar)")
 
-_RESERVED = re.compile(r"[%.\x00-\x1f\x7f]|^__")
 _NAME = re.compile(r"((?:.*/)?[^./]+)\.([^/]+)", re.DOTALL)
 _META = re.compile(r"__[^/]*__/")
 
@@ -80,15 +79,6 @@ _LARGEST_THAT_TRAVELS = 1 << 26
 
 Part = tuple[int, int] | bytes
 """Where a member's content lies in its shard, as offset and size, or the content itself."""
-
-
-def name_of(key: str) -> str:
-    """Write a key as the name that the members of a sample share; `urllib.parse.unquote` undoes it.
-
-    >>> name_of("shoot.1/a b"), name_of("__a__/100%")
-    ('shoot%2E1/a b', '%5F%5Fa__/100%25')
-    """
-    return _RESERVED.sub(lambda found: "".join(f"%{ord(letter):02X}" for letter in found[0]), key)
 
 
 # Writing
@@ -116,19 +106,10 @@ def _blocks(shard: Shard, read: Callable[[str], bytes]) -> Iterator[bytes]:
         name = name_of(record["facts"]["key"])
         if record["photo"] is not None:
             photo = read(record["photo"])
-            yield from _member(name + suffix_of(record["photo_name"], photo), photo)
-        yield from _member(f"{name}.mask.png", read(record["mask"]))
-        yield from _member(f"{name}.json", encode(record["facts"]))
-    yield bytes(2 * tarfile.BLOCKSIZE)
-
-
-def _member(name: str, content: bytes) -> Iterator[bytes]:
-    """Give a member's header, of no user and no time, and its content."""
-    header = tarfile.TarInfo(name)
-    header.size = len(content)
-    yield header.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
-    yield content
-    yield bytes(-len(content) % tarfile.BLOCKSIZE)
+            yield from tar_member(name + suffix_of(record["photo_name"], photo), photo)
+        yield from tar_member(f"{name}.mask.png", read(record["mask"]))
+        yield from tar_member(f"{name}.json", encode(record["facts"]))
+    yield END
 
 
 # Reading

@@ -53,6 +53,7 @@ def annotate(
     refine: bool = False,
     tiles: bool = True,
     batch: int = 1,
+    shards: int | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -79,6 +80,8 @@ def annotate(
     `uncertainty` (`segdata.quality.certainty`). A photo without a person has an empty mask and is counted in the
     report's `notes`. A photo that is unchanged is not done again with the same model and settings.
 
+    With `shards` the files go into so many tar archives instead of lying one by one, as `segdata.shards` says.
+
     Raises `InputError` for a folder without photos, a model that cannot be opened or does not tell `who`, a threshold
     outside [0, 1], a batch below 1 and an `out` that holds something else or lies among the photos; `StorageError`
     when the place takes no more.
@@ -101,7 +104,9 @@ def annotate(
             yield row["key"], knowledge.of(row)
 
     total = sum(1 for _ in rows())
-    return run_step(STEP, as_path(out), work, samples(), batch=batch, engine=engine, progress=progress, total=total)
+    return run_step(
+        STEP, as_path(out), work, samples(), batch=batch, engine=engine, progress=progress, shards=shards, total=total
+    )
 
 
 class Settings(msgspec.Struct, frozen=True):

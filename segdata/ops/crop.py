@@ -57,6 +57,7 @@ def crop(
     sources: Sequence[CropSource] = ("keypoints",),
     min_size: int = 1,
     image_format: ImageFormat = "png",
+    shards: int | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -76,6 +77,7 @@ def crop(
         person in whose box most of it lies.
     min_size : crops narrower or lower than this many pixels are skipped.
     image_format : of the cropped photos: ``png`` without loss, ``jpg`` at quality 95.
+    shards : put the files in so many tar archives instead of one by one, as `segdata.shards` says.
 
     Returns
     -------
@@ -116,7 +118,7 @@ def crop(
 
     work = CropSample(str(root), str(out), settings)
     total = sum(1 for _ in samples())
-    return run_step(STEP, as_path(out), work, samples(), engine=engine, progress=progress, total=total)
+    return run_step(STEP, as_path(out), work, samples(), engine=engine, progress=progress, shards=shards, total=total)
 
 
 class CropSettings(msgspec.Struct, frozen=True):

@@ -128,6 +128,7 @@ def edges(
     width: int = 1,
     void: int | None = None,
     out: str | Path | None = None,
+    shards: int | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -136,6 +137,8 @@ def edges(
     A data set gets edges/ and the column `edge_file_name`, in place. For a plain folder of masks the labels are written
     to `out`, under the masks' names, with a metadata.jsonl. `kind`, `width` and the treatment of `void` pixels (the
     value `void` in the masks) are those of `edge_label`. A second run does what is missing or has changed.
+
+    With `shards` the files go into so many tar archives instead of lying one by one, as `segdata.shards` says.
 
     Raises `InputError` for a folder without masks, a plain folder without `out`, and as `edge_label`; `StorageError`
     when the place takes no more.
@@ -156,7 +159,9 @@ def edges(
         for row in rows():
             yield row["key"], row
 
-    return run_step(STEP, target, work, samples(), engine=engine, progress=progress, total=total, in_place=in_place)
+    return run_step(
+        STEP, target, work, samples(), engine=engine, progress=progress, shards=shards, total=total, in_place=in_place
+    )
 
 
 class Settings(msgspec.Struct, frozen=True):

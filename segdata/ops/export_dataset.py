@@ -22,6 +22,7 @@ from segdata.formats.registry import find_format
 from segdata.masks import mask_to_rle, merge_rles, rle_area, rle_box, rle_to_mask
 from segdata.pixels import decode_mask
 from segdata.sample import Person, encode, path_of
+from segdata.shards import loose_name
 from segdata.steps import EXPORTED, Progress, Report, Result, run_step, unchanged, updated
 from segdata.storage import as_path, join_path
 
@@ -264,7 +265,7 @@ class ExportSample(msgspec.Struct, frozen=True):
                         score=score,
                     )
                 ]
-        name = None if photo_file is None else path_of(photo_file).removeprefix("images/")
+        name = None if photo_file is None else loose_name("file_name", key, photo_file).removeprefix("images/")
         sample = Outgoing(
             number=payload.number,
             key=key,

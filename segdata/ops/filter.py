@@ -15,6 +15,7 @@ from segdata.files import fingerprint, read_file, write_file
 from segdata.licences import LICENCE_USES, NOT_STATED, LicenceUse, licence_of
 from segdata.ops.expression import Columns, Expression, columns_of
 from segdata.sample import Outcome, encode, path_of
+from segdata.shards import loose_name
 from segdata.steps import FINGERPRINTS, Progress, Report, Result, run_step, unchanged, updated
 from segdata.storage import as_path, join_path, lies_in
 
@@ -28,6 +29,7 @@ def filter(  # noqa: A001 - the command's name
     out: str | Path,
     where: str | None = None,
     licence: LicenceUse | None = None,
+    shards: int | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -45,6 +47,7 @@ def filter(  # noqa: A001 - the command's name
     change the old one, and links do not reach other disks. Rows keep all of their columns. What fits no longer in a
     later run is removed again, with its files; a sample that has changed is copied anew, and what other commands have
     added to one that has not, such as edges or splits, stays.
+    shards : put the files in so many tar archives instead of one by one, as `segdata.shards` says.
 
     Returns
     -------
@@ -85,7 +88,7 @@ def filter(  # noqa: A001 - the command's name
             yield Outcome(row["key"], STEP, "skipped", reason.code, reason.message)
 
     work = Copy(str(dataset.root), str(out))
-    report = run_step(STEP, as_path(out), work, samples(), engine=engine, progress=progress, total=total)
+    report = run_step(STEP, as_path(out), work, samples(), engine=engine, progress=progress, shards=shards, total=total)
     return msgspec.structs.replace(report, notes={**report.notes, **dict(left_out.most_common())})
 
 
@@ -143,7 +146,7 @@ class Copy(msgspec.Struct, frozen=True):
     root: str
     out: str
 
-    def __call__(self, key: str, payload: Row, previous: Row | None) -> Result:  # noqa: ARG002 - the row has the key
+    def __call__(self, key: str, payload: Row, previous: Row | None) -> Result:
         """Copy the sample's files, and give its row."""
         names = _files_of(payload)
         contents = [read_file(join_path(self.root, path_of(name))) for name in names]
@@ -151,11 +154,14 @@ class Copy(msgspec.Struct, frozen=True):
         columns = [column for column in payload if column.endswith(_FILE)]
         if unchanged(previous, STEP, mark, self.out, columns) and previous is not None:
             return Result(previous, fresh=False)
+        named = [column for column in columns if payload[column]]
+        kept = {**payload, **{column: loose_name(column, key, payload[column]) for column in named}}
+        places = {payload[column]: kept[column] for column in named}
         for name, content in zip(names, contents, strict=True):
-            write_file(join_path(self.out, path_of(name)), content)
+            write_file(join_path(self.out, places[name]), content)
         old = previous or {}
         marks = {**(old.get(FINGERPRINTS) or {}), **(payload.get(FINGERPRINTS) or {})}
-        return Result(updated({**old, FINGERPRINTS: marks}, STEP, mark, payload), fresh=True)
+        return Result(updated({**old, FINGERPRINTS: marks}, STEP, mark, kept), fresh=True)
 
 
 def _files_of(row: Row) -> list[str]:

@@ -40,6 +40,7 @@ def import_dataset(
     categories: Sequence[str] = ("person",),
     void: int | None = None,
     memory: int | str = DEFAULT,
+    shards: int | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -56,6 +57,7 @@ def import_dataset(
     void : for formats of mask files, the value of pixels that nobody knows; they are written as 255, persons as 1.
     memory : the most that this process takes for a COCO file, in bytes or as ``500MB``; what it must know of a larger
         one is held in temporary files. Work on photos in this process comes on top.
+    shards : put the files in so many tar archives instead of one by one, as `segdata.shards` says.
 
     Returns
     -------
@@ -79,8 +81,11 @@ def import_dataset(
         raise InputError(f"{path} does not exist", "check the path")
     options = ReadOptions(None if images is None else str(images), tuple(categories), void, memory)
     source = found.open(as_path(path), options)
+    total = sum(1 for _ in source) if shards is not None and source.total is None else source.total
     work = Import(str(path), str(out), options.images, source.parse)
-    return run_step(STEP, as_path(out), work, iter(source), engine=engine, progress=progress, total=source.total)
+    return run_step(
+        STEP, as_path(out), work, iter(source), engine=engine, progress=progress, shards=shards, total=total
+    )
 
 
 class Import(msgspec.Struct, frozen=True):

@@ -88,6 +88,7 @@ def merge_coco(
     drawn_on: DrawnOn = "upright",
     columns: Sequence[str] = (),
     memory: int | str = DEFAULT,
+    shards: int | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -117,6 +118,7 @@ def merge_coco(
         metadata.jsonl; null for an image without.
     memory : the most that this process takes for the file, in bytes or as ``500MB``; what it must know of a larger one
         is held in temporary files. Work on photos in this process comes on top.
+    shards : put the files in so many tar archives instead of one by one, as `segdata.shards` says.
 
     Returns
     -------
@@ -151,7 +153,14 @@ def merge_coco(
         raise InputError(f"{folder} is not a folder", "give the folder of the photos with --images")
     work = MergeCoco(str(coco.path), folder, str(out), chosen, coco.licences, coco.description, settings)
     return run_step(
-        STEP, as_path(out), work, _samples(coco, settings.columns), engine=engine, progress=progress, total=len(coco)
+        STEP,
+        as_path(out),
+        work,
+        _samples(coco, settings.columns),
+        engine=engine,
+        progress=progress,
+        shards=shards,
+        total=len(coco),
     )
 
 

@@ -42,6 +42,7 @@ def merge_parts(
     background: Sequence[int | str] = (0,),
     names: str | Path | None = None,
     encoding: Encoding = "8bit",
+    shards: int | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -55,6 +56,7 @@ def merge_parts(
     background : classes that are no person, by number or by their name in `names`.
     names : a JSON file that gives the classes' names: an object of number to name, or a list.
     encoding : ``8bit`` writes 0 and 255, ``1bit`` one bit a pixel.
+    shards : put the files in so many tar archives instead of one by one, as `segdata.shards` says.
 
     Raises
     ------
@@ -86,7 +88,9 @@ def merge_parts(
             yield key, _Payload(str(path), photo)
 
     work = MergeParts(str(out), settings)
-    return run_step(STEP, as_path(out), work, samples(), engine=engine, progress=progress, total=len(found))
+    return run_step(
+        STEP, as_path(out), work, samples(), engine=engine, progress=progress, shards=shards, total=len(found)
+    )
 
 
 def _numbers(background: Sequence[int | str], names: str | Path | None) -> set[int]:

@@ -40,6 +40,7 @@ def saliency(
     bits: Literal[8, 16] = 16,
     preview: bool = False,
     out: str | Path | None = None,
+    shards: int | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -59,6 +60,7 @@ def saliency(
         network whom of several persons to segment.
     bits : of the PNG. 8 bits store as 0 what lies farthest, which costs 0.001 of ROC AUC over the photo.
     preview : also write skeleton map, frame map and saliency map side by side over the photo, to preview/.
+    shards : put the maps in so many tar archives instead of one by one, as `segdata.shards` says.
 
     How the map is made is described at `saliency_map`. Raises `InputError` for a folder without photos, a plain folder
     without `out`, or where the pose detector is not installed; `StorageError` when the place takes no more.
@@ -76,7 +78,9 @@ def saliency(
             yield row["key"], row
 
     total = sum(1 for _ in rows())
-    return run_step(STEP, target, work, samples(), engine=engine, progress=progress, total=total, in_place=in_place)
+    return run_step(
+        STEP, target, work, samples(), engine=engine, progress=progress, shards=shards, total=total, in_place=in_place
+    )
 
 
 class SaliencySettings(msgspec.Struct, frozen=True):

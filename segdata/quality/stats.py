@@ -178,7 +178,10 @@ def _check_place(path: Path, *, quick: bool) -> None:
     if path.suffix.lower() != ".png":
         raise InputError(f"{path} is no name for a heat map", "give one that ends with .png")
     if path.exists():
-        with suppress(Exception), Image.open(path) as image:  # whatever a decoder raises, it is none
+        with (
+            suppress(Exception),
+            Image.open(io.BytesIO(read_file(path))) as image,
+        ):  # whatever a decoder raises, it is none
             if image.info.get("Software") == _MADE_BY:
                 return
         raise InputError(f"{path} is something else than a heat map", "choose another name for --heat-map")

@@ -150,7 +150,10 @@ def view(
 
 def is_sheet(path: Path) -> bool:
     """Tell whether a file is a sheet that `view` wrote."""
-    with suppress(Exception), PillowImage.open(path) as image:  # whatever a decoder raises, it is none
+    with (
+        suppress(Exception),
+        PillowImage.open(io.BytesIO(read_file(path))) as image,
+    ):  # whatever a decoder raises, it is none
         comment = image.info.get("comment", b"")
         return MADE_BY in (image.info.get("Software"), comment.decode() if isinstance(comment, bytes) else comment)
     return False
