@@ -32,25 +32,28 @@ def coco_file(source: Path, images: int, folder: Path) -> Path:
     if path.exists():
         return path
     coco = json.loads(source.read_bytes())
-    by_image: dict[int, list[dict[str, Any]]] = {}
+    by_image: dict[int, list[str]] = {}
     for annotation in coco["annotations"]:
-        by_image.setdefault(annotation["image_id"], []).append(annotation)
+        text = json.dumps({**annotation, "id": "@id", "image_id": "@image_id"})
+        by_image.setdefault(annotation["image_id"], []).append(text)
     originals = coco["images"]
+    records = [json.dumps({**image, "id": "@id", "file_name": f"@part/{image['file_name']}"}) for image in originals]
     part = path.with_suffix(".part")
     with part.open("w") as file:
         head = {name: coco[name] for name in ("info", "licenses", "categories")}
         file.write(json.dumps(head)[:-1] + ', "images": [')
         for number in range(images):
-            image = originals[number % len(originals)]
-            name = f"{number // len(originals):05d}/{image['file_name']}"
-            file.write(", " * (number > 0) + json.dumps({**image, "id": number + 1, "file_name": name}))
+            repeat, original = divmod(number, len(originals))
+            text = records[original].replace('"@id"', str(number + 1)).replace("@part", f"{repeat:05d}")
+            file.write(", " * (number > 0) + text)
         file.write('], "annotations": [')
         count = 0
         # Images in strides, so that those of one image do not stand together with those of its neighbours.
         for number in (index for start in range(7) for index in range(start, images, 7)):
-            for annotation in by_image.get(originals[number % len(originals)]["id"], ()):
+            for text in by_image.get(originals[number % len(originals)]["id"], ()):
                 count += 1
-                file.write(", " * (count > 1) + json.dumps({**annotation, "id": count, "image_id": number + 1}))
+                record = text.replace('"@id"', str(count)).replace('"@image_id"', str(number + 1))
+                file.write(", " * (count > 1) + record)
         file.write("]}")
     part.rename(path)
     return path

@@ -232,13 +232,14 @@ class CocoFile:
         """Sort the annotations by image, keeping the file's order within one."""
         known = self._column([_ID, *_SPAN])  # the key is now the number of the image
         for block in annotations.blocks(self._share.run):
-            numbers = np.full(len(block), -1)
+            order = np.argsort(block["key"], kind="stable")
+            wanted, numbers = block["key"][order], np.full(len(block), -1)
             for images in by_id.blocks(self._share.run):
                 ids = images["key"]
-                place = np.searchsorted(ids, block["key"])
-                place[place == len(ids)] = 0
-                found = (ids[place] == block["key"]) & (numbers < 0)
-                numbers[found] = images["number"][place[found]]
+                within = slice(np.searchsorted(wanted, ids[0]), np.searchsorted(wanted, ids[-1], side="right"))
+                place = np.searchsorted(ids, wanted[within])
+                found = (ids[place] == wanted[within]) & (numbers[order[within]] < 0)
+                numbers[order[within][found]] = images["number"][place[found]]
             for annotation in block[numbers < 0]:
                 self._report_unknown(*annotation.item())
             records = block[numbers >= 0]

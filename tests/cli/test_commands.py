@@ -60,6 +60,17 @@ def test_a_chain_of_commands_ends_with_what_the_library_gives(coco, tmp_path):
     assert {row["split"] for row in rows(out / "metadata.jsonl")} == {"train", "val", "test"}
 
 
+@pytest.mark.parametrize("command", [("merge-coco",), ("import", "coco")], ids=" ".join)
+def test_the_memory_for_a_coco_file_is_bounded_as_asked(command, coco, tmp_path):
+    annotations, _ = coco
+    done = segdata(*command, annotations, "--out", tmp_path / "out", "--memory", "lots")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'lots' is no amount of memory: give one such as 500MB or 2GB" in done.stderr
+    assert segdata(*command, annotations, "--out", tmp_path / "out", "--memory", "150MB").returncode == 0
+    assert segdata(*command, annotations, "--out", tmp_path / "usual").returncode == 0
+    assert tree(tmp_path / "out") == tree(tmp_path / "usual")
+
+
 def test_samples_that_fail_are_told_on_stderr_with_status_1(coco, tmp_path):
     annotations, images = coco
     photos = shutil.copytree(images, tmp_path / "photos", ignore=lambda _, names: sorted(names)[40:])
