@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from segdata.dataset import METADATA, OUTCOMES, Row, RowIndex, hash_key, write_lines
+from segdata.dataset import METADATA, OUTCOMES, UNREADABLE, Row, RowIndex, hash_key, write_lines
 from segdata.engine import Engine, Inline, Lost
 from segdata.errors import InputError, SampleError, SegdataError
 from segdata.files import fingerprint, held, part_of, storage_error
@@ -328,7 +328,7 @@ class _Journal:
             return first is None or self._has_mark(first) or any(map(self._has_mark, rows))
 
     def _has_mark(self, line: bytes) -> bool:
-        with suppress(msgspec.DecodeError):
+        with suppress(*UNREADABLE):
             return self.step in (msgspec.json.decode(line, type=_Marked).fingerprints or {})
         return False
 
@@ -447,7 +447,7 @@ class _Journal:
             part_of(path).unlink(missing_ok=True)
 
     def _has_step(self, line: bytes) -> bool:
-        with suppress(msgspec.DecodeError):
+        with suppress(*UNREADABLE):
             return msgspec.json.decode(line, type=_Stepped).step == self.step
         return False
 
