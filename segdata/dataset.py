@@ -23,10 +23,13 @@ OUTCOMES = "outcomes.jsonl"
 
 Row = dict[str, Any]
 
+# What msgspec raises for bytes that are no JSON, no UTF-8 or nested too deeply.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 
 class _Named(msgspec.Struct, gc=False):
-    key: str | None = None
-    file_name: str | None = None
+    key: Any = None
+    file_name: Any = None
 
 
 class Dataset:
@@ -51,7 +54,7 @@ class Dataset:
         for number, line in self._numbered():
             try:
                 yield msgspec.json.decode(line, type=Sample)
-            except msgspec.DecodeError as error:
+            except UNREADABLE as error:
                 raise self._bad_row(number, error) from error
 
     def __len__(self) -> int:
@@ -77,7 +80,7 @@ class Dataset:
                     row["key"] = _key_in(row.get("file_name"))
                 if isinstance(row["key"], str):
                     key_of(row["key"])  # outputs are named by it
-            except (msgspec.DecodeError, SampleError) as error:
+            except (*UNREADABLE, SampleError) as error:
                 raise self._bad_row(number, error) from error
             if not isinstance(row["key"], str):
                 raise self._bad_row(number, "it has no key and no file_name")
@@ -131,10 +134,10 @@ class RowIndex:
     def _key(line: bytes) -> str | None:
         try:
             named = msgspec.json.decode(line, type=_Named)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return None
         with suppress(SampleError):
-            return named.key if named.key is not None else _key_in(named.file_name)
+            return named.key if isinstance(named.key, str) else _key_in(named.file_name)
         return None
 
     def find(self, key: str) -> tuple[int, bytes] | None:

@@ -20,9 +20,10 @@ from segdata.sample import Rle
 
 Mask = npt.NDArray[np.bool_]
 
-# pycocotools holds five points for each pixel of a polygon's outline in memory.
+# pycocotools holds five points for each pixel of the outline in memory. An outline that goes round every other pixel
+# of the image is twice as long as it has pixels; what is longer lies outside of it.
 _LONGEST_OUTLINE = 4_000_000
-_CHECK_OUTLINE_ABOVE = 2_000_000
+_LONG_ENOUGH = 100_000
 
 
 def polygons_to_rle(polygons: Sequence[Sequence[float]], height: int, width: int) -> Rle:
@@ -32,7 +33,7 @@ def polygons_to_rle(polygons: Sequence[Sequence[float]], height: int, width: int
     cut off. Follows COCO: a pixel inside two polygons of one object is inside the object.
 
     Raises `SampleError` (``bad-polygon``) for no polygon, fewer than three points, an odd number of coordinates, a
-    coordinate that is no finite number, or an outline too long to draw.
+    coordinate that is no finite number, or outlines too long to draw.
 
     >>> rle = polygons_to_rle([[1, 1, 3, 1, 3, 3, 1, 3]], height=4, width=5)
     >>> rle_to_mask(rle).sum()
@@ -40,13 +41,16 @@ def polygons_to_rle(polygons: Sequence[Sequence[float]], height: int, width: int
     """
     if not polygons:
         raise SampleError("bad-polygon", "the segmentation holds no polygon")
-    for number, polygon in enumerate(polygons):
-        _check_polygon(polygon, number)
+    longest = min(max(2 * height * width, _LONG_ENOUGH), _LONGEST_OUTLINE)
+    at_most = [_check_polygon(polygon, number) for number, polygon in enumerate(polygons)]
+    if sum(at_most) > longest:
+        _check_outlines(polygons, longest)
     parts = coco_mask.frPyObjects(polygons, height, width)
     return _from_coco(parts[0] if len(parts) == 1 else coco_mask.merge(parts))
 
 
-def _check_polygon(polygon: Sequence[float], number: int) -> None:
+def _check_polygon(polygon: Sequence[float], number: int) -> float:
+    """Check the numbers of a polygon; give a bound of its outline's length that costs little."""
     if not isinstance(polygon, list | tuple | np.ndarray):
         raise SampleError(
             "bad-polygon",
@@ -63,14 +67,22 @@ def _check_polygon(polygon: Sequence[float], number: int) -> None:
         total, low, high = math.nan, 0.0, 0.0
     if not math.isfinite(total) or not math.isfinite(high - low):
         raise SampleError("bad-polygon", f"polygon {number} has a coordinate that is no finite number")
-    if len(polygon) * (max(high, 0) - min(low, 0)) > _CHECK_OUTLINE_ABOVE:
+    return len(polygon) * float(max(high, 0) - min(low, 0))
+
+
+def _check_outlines(polygons: Sequence[Sequence[float]], longest: int) -> None:
+    whole = 0.0
+    for number, polygon in enumerate(polygons):
         points = np.asarray(polygon, np.float64).reshape(-1, 2)
         far = np.abs(points).max()
         if far > _LONGEST_OUTLINE:
             raise SampleError("bad-polygon", f"polygon {number} has a coordinate of {far:.6g} pixels")
-        outline = np.abs(np.diff(points, axis=0, append=points[:1])).max(axis=1).sum()
-        if outline > _LONGEST_OUTLINE:
+        outline = float(np.abs(np.diff(points, axis=0, append=points[:1])).max(axis=1).sum())
+        if outline > longest:
             raise SampleError("bad-polygon", f"polygon {number} runs {outline:.0f} pixels along its outline")
+        whole += outline
+    if whole > longest:
+        raise SampleError("bad-polygon", f"the polygons run {whole:.0f} pixels along their outlines")
 
 
 def segmentation_to_rle(segmentation: Any, height: int, width: int) -> Rle:

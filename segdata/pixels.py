@@ -97,6 +97,8 @@ def _silenced(image_format: str | None) -> Iterator[None]:
 
 
 def _orientation(image: Image.Image) -> int:
+    if image.format == "PNG":
+        image.load()  # Pillow does so to find what stands behind the pixels, and says what is wrong with them once only
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:  # noqa: BLE001 - EXIF that cannot be parsed states nothing

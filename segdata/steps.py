@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 import numpy as np
 
-from segdata.dataset import METADATA, OUTCOMES, Row, RowIndex, hash_key, write_lines
+from segdata.dataset import METADATA, OUTCOMES, UNREADABLE, Row, RowIndex, hash_key, write_lines
 from segdata.disk_index import Column, Lines
 from segdata.engine import Engine, Inline, Lost
 from segdata.errors import InputError, SampleError, SegdataError
@@ -411,7 +411,7 @@ class _Journal:
             return first is None or self._has_mark(first) or any(map(self._has_mark, rows))
 
     def _has_mark(self, line: bytes) -> bool:
-        with suppress(msgspec.DecodeError):
+        with suppress(*UNREADABLE):
             return self.step in (msgspec.json.decode(line, type=_Marked).fingerprints or {})
         return False
 
@@ -560,7 +560,7 @@ class _Journal:
                 yield from (line.rstrip(b"\r\n") for line in file if not self._has_step(line))
 
     def _has_step(self, line: bytes) -> bool:
-        with suppress(msgspec.DecodeError):
+        with suppress(*UNREADABLE):
             return msgspec.json.decode(line, type=_Stepped).step == self.step
         return False
 

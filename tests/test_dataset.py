@@ -59,6 +59,24 @@ def test_a_row_that_cannot_be_used_is_named_by_its_line(tmp_path, line):
         list(data.rows())
 
 
+def test_a_row_that_is_not_utf_8_is_named_by_its_line_and_not_in_the_index(tmp_path):
+    (tmp_path / "metadata.jsonl").write_bytes(b'{"key": "a", "width": 1, "height": 1}\n{"key": "\xff"}\n')
+    for rows in (Dataset(tmp_path), Dataset(tmp_path).rows()):
+        with pytest.raises(InputError, match="line 2, cannot be read"):
+            list(rows)
+    index = RowIndex(tmp_path / "metadata.jsonl")
+    assert len(index) == 1
+    index.close()
+
+
+def test_a_row_is_found_by_its_key_whatever_its_file_name_is(tmp_path):
+    (row,) = dataset(tmp_path, '{"key": "a", "file_name": 2}').rows()
+    assert row == {"key": "a", "file_name": 2}
+    index = RowIndex(tmp_path / "metadata.jsonl")
+    assert index.find("a") == (0, b'{"key": "a", "file_name": 2}')
+    index.close()
+
+
 def test_a_sample_that_lacks_its_size_is_named_by_its_line(tmp_path):
     with pytest.raises(InputError, match=r"line 1, cannot be read .*width"):
         list(dataset(tmp_path, '{"key": "a"}'))

@@ -214,6 +214,8 @@ def test_empty_and_full_masks(height: int, width: int, value: bool) -> None:
         ([[1, 1, 5, -1e9, 5, 5]], "bad-polygon", "a coordinate of 1e.09 pixels"),
         ([[1, 1, 5, 1, 5, 5], [0, 0, 3e6, 0, 0, 9]], "bad-polygon", "polygon 1 runs 6000009 pixels along its"),
         ([[0, 0, 9999, 9999] * 2000], "bad-polygon", "polygon 0 runs 39996000 pixels along its outline"),
+        ([[1, 1, 6, 1e6, 6, 7]], "bad-polygon", "polygon 0 runs 1999998 pixels along its outline"),
+        ([[0, 0, 9e3, 0, 0, 9]] * 8, "bad-polygon", "the polygons run [0-9]* pixels along their outlines"),
         ([[1e9, 1e9, 1e9 + 5, 1e9, 1e9, 1e9 + 5]], "bad-polygon", "a coordinate of 1e.09 pixels"),
         ([[429496700, 429496700, 429496760, 429496700, 429496760, 429496760]], "bad-polygon", "a coordinate of 4.29"),
         ([[0, 2**40, 9, 2**40, 9, 2**40 + 9]], "bad-polygon", "a coordinate of 1.09951e.12 pixels"),

@@ -2,7 +2,9 @@
 
 import io
 import os
+import struct
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -175,6 +177,19 @@ def test_a_photo_cut_off_anywhere_is_refused_and_nothing_else(kind: str, capfd: 
             assert "\n" not in refusal
             assert refusal_of(decode_image, data[:length]) is not None
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_png_whose_pixels_are_damaged_is_refused() -> None:
+    # Pillow raises the first time that it loads the pixels, and gives what it has the second time.
+    scanlines = np.insert(noise(24, 24).reshape(24, 72), 0, 0, axis=1)
+    packed = bytearray(zlib.compress(scanlines.tobytes()))
+    packed[len(packed) // 2 : len(packed) // 2 + 200] = bytes(200)
+    header = struct.pack(">IIBBBBB", 24, 24, 8, 2, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n"
+    for kind, body in ((b"IHDR", header), (b"IDAT", bytes(packed)), (b"IEND", b"")):
+        data += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    for read in (check_photo, decode_image, decode_mask):
+        assert "cannot be decoded" in str(refusal_of(read, data))
 
 
 @settings(max_examples=60, deadline=None)

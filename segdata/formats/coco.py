@@ -339,9 +339,11 @@ def decode_record(record: bytes, kind: type[T]) -> T:
     except (msgspec.DecodeError, ValueError, RecursionError):
         try:
             value = json.loads(record)
-        except (ValueError, RecursionError) as error:
+            return msgspec.convert(value, kind)
+        except msgspec.DecodeError:
+            raise
+        except (ValueError, RecursionError) as error:  # half a pair of surrogates is one of them
             raise msgspec.DecodeError(str(error)) from error
-        return msgspec.convert(value, kind)
 
 
 def _courtesy(value: bytes) -> Any:

@@ -81,7 +81,7 @@ def palette_of(data: bytes) -> Colours | None:
         length = int.from_bytes(data[place : place + 4], "big")
         kind, content = data[place + 4 : place + 8], data[place + 8 : place + 8 + length]
         if kind == b"PLTE" and _colour_type(data) == 3:
-            return np.frombuffer(content[: length // 3 * 3], np.uint8).reshape(-1, 3)
+            return np.frombuffer(content[: len(content) // 3 * 3], np.uint8).reshape(-1, 3)
         if kind == b"IDAT":
             return None
         place += length + 12

@@ -244,6 +244,8 @@ class _Parse(msgspec.Struct, frozen=True):
             codes = {code: place for place, code in enumerate(numbers)}
             return _Classes(_of_colours(data, codes, name), np.array([*numbers.values()], np.int32))
         values = decode_labels(data, name)
+        if values.dtype == np.bool_:
+            values = values.view(np.uint8)
         present = values_in(values)
         palette = palette_of(data) if self.mapped else None
         if palette is not None and present and present[-1] < len(palette):

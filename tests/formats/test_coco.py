@@ -216,6 +216,7 @@ def test_a_file_without_images_or_annotations_in_its_arrays_is_read(tmp_path: Pa
         {"id": 10**30, "file_name": "x.jpg"},
         {"id": 5, "file_name": None},
         {"id": 5, "file_name": ["x.jpg"]},
+        {"id": 5, "file_name": "\ud800.jpg", "\ud800": 1},
     ],
     ids=str,
 )

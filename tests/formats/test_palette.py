@@ -85,6 +85,13 @@ def test_other_files_have_no_palette() -> None:
     ]
 
 
+def test_of_a_palette_that_is_cut_off_whole_colours_are_left() -> None:
+    whole = encode_palette_png(np.zeros((3, 3), np.uint8))
+    found = palette_of(whole[: whole.index(b"PLTE") + 4 + 358])
+    assert found is not None
+    assert found.shape == (119, 3)
+
+
 def test_colours_turn_to_indices_and_unknown_ones_are_told() -> None:
     colours = voc_colours()
     codes = {code_of(colour): index for index, colour in enumerate(colours)}

@@ -242,6 +242,14 @@ def test_indices_in_grey_are_read_as_those_of_a_palette(tmp_path: Path) -> None:
         np.testing.assert_array_equal(mask, LEFT)
 
 
+def test_classes_of_one_bit_are_aeroplanes(tmp_path: Path) -> None:
+    write_voc(tmp_path / "in", {"a": encode_png(LEFT)}, {"a": encode_png(LEFT)})
+    assert import_dataset("voc", tmp_path / "in", out=tmp_path / "out").failed == 0
+    assert not masks_in(tmp_path / "out")["a"].any()
+    assert import_dataset("voc", tmp_path / "in", out=tmp_path / "other", categories=["aeroplane"]).failed == 0
+    np.testing.assert_array_equal(masks_in(tmp_path / "other")["a"], LEFT)
+
+
 def test_colours_are_those_of_the_label_map(tmp_path: Path) -> None:
     label_map = "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncar:9,9,9::\nperson:250,50,83:head,hand:sitting\n"
     labels, colours = indices((2, LEFT), (1, APART)), {1: (9, 9, 9), 2: (250, 50, 83)}

@@ -309,13 +309,14 @@ def test_what_is_wrong_with_a_line_is_said_in_one_sentence(tmp_path: Path, line:
         ("- a", "holds no names and folders"),
         ("train: [", "cannot be read"),
         ("train: 2026-13-45\nnames: [person]", "cannot be read"),
-        ("a: &a [*a]\ntrain: images/train", "names no classes"),
+        ("a: &a [*a]\ntrain: images/train", "has aliases and is not read"),
         ("train: images/train\nnames: 3", "names no classes"),
         ("train: images/train\nnames: {one: person}", "no number with a name"),
         ("train: images/train\nnames: [[person]]", "no number with a name"),
         ("train: images/train\nnames: [dog]", "no class 'person'"),
         ("names: [person]", "names no photos"),
         ("!!python/object/apply:os.system [touch /tmp/x]", "cannot be read"),
+        ("train: images/train\nnames: &all [person]\nmore: *all", "has aliases and is not read"),
     ],
 )
 def test_a_data_yaml_that_does_not_follow_the_format_is_refused(tmp_path: Path, config: str, said: str) -> None:

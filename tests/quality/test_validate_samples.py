@@ -133,12 +133,13 @@ def test_edges_and_other_labels_are_looked_at_too(data):
 
 def test_rows_that_cannot_be_read_are_numbered_and_the_rest_is_checked(data):
     text = (data / "metadata.jsonl").read_text()
-    (data / "metadata.jsonl").write_text('\n{"key": \n[1]\n{"width": 3}\n{"key": "../x"}\n' + text)
+    broken = b'\n{"key": \n[1]\n{"width": 3}\n{"key": "../x"}\n{"key": "\xff"}\n'
+    (data / "metadata.jsonl").write_bytes(broken + text.encode())
     shutil.rmtree(data / "masks")
     found = validate(data)
-    assert kinds(data) == {"bad-row": 4, "missing-file": 4}
+    assert kinds(data) == {"bad-row": 5, "missing-file": 4}
     messages = [finding.message for kind in found.kinds if kind.code == "bad-row" for finding in kind.first]
-    assert [message.split(" cannot")[0] for message in messages] == ["line 2", "line 3", "line 4", "line 5"]
+    assert [message.split(" cannot")[0] for message in messages] == ["line 2", "line 3", "line 4", "line 5", "line 6"]
 
 
 @pytest.mark.parametrize(

@@ -139,11 +139,21 @@ def test_of_two_rows_with_one_key_the_last_counts(data):
 
 
 @pytest.mark.parametrize(
-    "line", ["{", "[]", '{"x": 1}', '{"key": 7}', '{"key": "../a"}', '{"file_name": "/a.png"}', "\x00"]
+    "line",
+    [
+        b"{",
+        b"[]",
+        b'{"x": 1}',
+        b'{"key": 7}',
+        b'{"key": "../a"}',
+        b'{"file_name": "/a.png"}',
+        b"\x00",
+        b'{"key": "\xff"}',
+    ],
 )
 def test_a_row_that_cannot_be_read_is_named(data, line):
-    with (data / "metadata.jsonl").open("a") as file:
-        file.write(f"\n{line}\n")
+    with (data / "metadata.jsonl").open("ab") as file:
+        file.write(b"\n" + line + b"\n")
     with pytest.raises(InputError, match="line 8, cannot be read"):
         Index(data)
 

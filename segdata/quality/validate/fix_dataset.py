@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from segdata.dataset import Dataset, Row
+from segdata.dataset import UNREADABLE, Dataset, Row
 from segdata.engine import Engine
 from segdata.errors import SampleError
 from segdata.files import read_file, write_file
@@ -45,7 +45,7 @@ def _samples(dataset: Dataset) -> Iterator[tuple[str, bytes] | Outcome]:
     for number, line in enumerate(dataset.lines(), start=1):
         try:
             key = key_in(msgspec.json.decode(line, type=dict[str, Any]))
-        except (msgspec.DecodeError, SampleError, RecursionError) as error:
+        except (*UNREADABLE, SampleError) as error:
             message = f"row {number} of {dataset.metadata} cannot be read ({error})"
             yield Outcome(f"row {number}", STEP, "failed", "bad-row", message)
             continue

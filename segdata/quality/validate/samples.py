@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from segdata.dataset import Row
+from segdata.dataset import UNREADABLE, Row
 from segdata.errors import SampleError
 from segdata.files import read_file
 from segdata.masks import Mask, check_rle, merge_rles, rle_to_mask
@@ -58,7 +58,7 @@ class CheckSample(msgspec.Struct, frozen=True):
         try:
             row = msgspec.json.decode(line, type=dict[str, Any])
             key = key_in(row)
-        except (msgspec.DecodeError, SampleError, RecursionError) as error:
+        except (*UNREADABLE, SampleError) as error:
             fault = Fault("bad-row", f"cannot be read ({error})")
             return Checked([finding_of(fault, self.metadata, f"line {number}")], None)
         sample = _Sample(self, key, row)

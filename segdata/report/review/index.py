@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from segdata.dataset import Dataset, Row
+from segdata.dataset import UNREADABLE, Dataset, Row
 from segdata.errors import InputError, SampleError
 from segdata.sample import key_of
 
@@ -44,7 +44,7 @@ class Index:
                     try:
                         row = msgspec.json.decode(line, type=_Raw)
                         lines[_key(row)] = len(offsets)
-                    except (msgspec.DecodeError, SampleError) as error:
+                    except (*UNREADABLE, SampleError) as error:
                         raise InputError(
                             f"{self.path}, line {number}, cannot be read ({error})", "mend or remove that line"
                         ) from error
@@ -75,7 +75,7 @@ class Index:
                 line = file.readline()
             row: Row = msgspec.json.decode(line, type=dict[str, Any])
             return {**row, "key": key} if _key(msgspec.json.decode(line, type=_Raw)) == key else None
-        except (OSError, msgspec.DecodeError, SampleError):
+        except (OSError, *UNREADABLE, SampleError):
             return None
 
     def is_current(self) -> bool:
