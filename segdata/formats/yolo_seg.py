@@ -274,7 +274,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LARGEST_YAML:
             raise InputError(f"{path} is larger than {_LARGEST_YAML:,} bytes", "give the data.yaml of a YOLO data set")
-        data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise InputError(f"{path} has aliases (*name)", "write out what they stand for")  # a line makes a gigabyte
+        data = yaml.safe_load(text)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         what = " ".join(str(error).split())
         raise InputError(f"{path} cannot be read ({what})", "check that it is YAML in UTF-8") from error

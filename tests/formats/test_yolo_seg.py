@@ -303,13 +303,20 @@ def test_what_is_wrong_with_a_line_is_said_in_one_sentence(tmp_path: Path, line:
     assert "\n" not in report.failures[0]
 
 
+# Half a kilobyte that PyYAML's safe loader makes 9^8 pairs of.
+BOMB = "a0: &a0 {k: v}\n" + "".join(
+    f"a{after}: &a{after} {{<<: [{', '.join([f'*a{after - 1}'] * 9)}]}}\n" for after in range(1, 9)
+)
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [
         ("- a", "holds no names and folders"),
         ("train: [", "cannot be read"),
         ("train: 2026-13-45\nnames: [person]", "cannot be read"),
-        ("a: &a [*a]\ntrain: images/train", "names no classes"),
+        ("a: &a [*a]\ntrain: images/train", "aliases"),
+        (BOMB, "aliases"),
         ("train: images/train\nnames: 3", "names no classes"),
         ("train: images/train\nnames: {one: person}", "no number with a name"),
         ("train: images/train\nnames: [[person]]", "no number with a name"),
