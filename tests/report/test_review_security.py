@@ -324,7 +324,7 @@ def test_a_body_that_never_ends_is_given_up(tmp_path, monkeypatch):
         ("GET http://evil.example/ HTTP/1.1\nHost: evil.example\n\n", 421),
         ("PUT /api/decision?key=a HTTP/1.1\nHost: {site.host}\nContent-Length: 9999999999\n\n", 403),
         (
-            "POST / HTTP/1.1\nHost: {site.host}\nContent-Length: 5\nTransfer-Encoding: chunked\n\n0\n\nGET / HTTP/1.1\n",
+            "POST / HTTP/1.1\nHost: {site.host}\nContent-Length: 5\nTransfer-Encoding: chunked\n\n0\n\nGET /\n",
             403,
         ),
         ("GET / HTTP/1.1\nHost: {site.host}\nCookie: {site.cookie}\nX: a\n\tHost: evil.example\n\n", 200),
