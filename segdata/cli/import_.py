@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from segdata.cli.options import EngineOption, Json, Out, Scheduler, Void, Workers
+from segdata.cli.terminal import echo
 
 
 def import_(
@@ -48,7 +49,7 @@ def import_(
 
     if format == AUTO:
         format, reason = recognise(path)  # noqa: A001
-        typer.echo(f"{path} is {format}: {reason}", err=True)
+        echo(f"{path} is {format}: {reason}", err=True)
     run_command(
         import_dataset,
         format,

@@ -36,6 +36,7 @@ from segdata.cli.review import review
 from segdata.cli.saliency import saliency
 from segdata.cli.split import split
 from segdata.cli.stats import stats
+from segdata.cli.terminal import echo
 from segdata.cli.train import train
 from segdata.cli.uncrop import uncrop
 from segdata.cli.validate import validate
@@ -90,7 +91,7 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"segdata {version('segdata')}")
+        echo(f"segdata {version('segdata')}")
         raise typer.Exit
 
 
@@ -148,7 +149,7 @@ def _interrupt(*_: object) -> NoReturn:
 
 
 def _end(message: str, status: int) -> None:
-    typer.echo(f"segdata: {message}", err=True)
+    echo(f"segdata: {message}", err=True)
     sys.exit(status)
 
 
