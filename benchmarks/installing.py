@@ -81,7 +81,7 @@ def from_nothing(python: str, source: Path) -> float:
         run(environment.programs / "python", "-m", "pip", "uninstall", "-qy", "segdata", folder=environment.folder)
         environment.install("--no-deps", source)
         environment.segdata("demo", "first-steps")
-    print(f"{python}: installed in {seconds:.1f} s, first mask {first:.1f} s later, {size:.0f} MB; the sdist installs too")
+    print(f"{python}: installed in {seconds:.1f} s, first mask {first:.1f} s later, {size:.0f} MB; its sdist works too")
     return size
 
 
