@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -113,6 +114,7 @@ def _options(
 def main() -> None:
     """Run the command line: status 0 done, 1 done with failures or findings, 2 wrong use, 130 interrupted."""
     signal.signal(signal.SIGINT, _interrupt)
+    _speak_unicode()
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
@@ -137,6 +139,16 @@ def main() -> None:
         if debug:
             raise
         _end(f"{type(error).__name__}: {error}: this is a mistake in segdata; --debug shows where", 1)
+
+
+def _speak_unicode() -> None:
+    """Write UTF-8 into files and pipes, which on Windows are of an older code page that lacks most names.
+
+    A terminal keeps its own, and shows what it lacks as escapes.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("_", "-") != "utf-8":
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
 
 
 class _Interrupted(BaseException):
