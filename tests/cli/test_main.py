@@ -71,13 +71,29 @@ try:
     main()
 except SystemExit:
     pass
-print([name for name in ("numpy", "cv2", "rich", "PIL", "skimage", "pycocotools") if name in sys.modules])
+print([name for name in {heavy!r} if name in sys.modules])
 """
+HEAVY = (
+    "numpy",
+    "cv2",
+    "rich",
+    "PIL",
+    "skimage",
+    "scipy",
+    "pycocotools",
+    "onnxruntime",
+    "torch",
+    "mediapipe",
+    "matplotlib",
+)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["evaluate", "--help"], ["merge-coco", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], *([name, "--help"] for name in ("evaluate", "merge-coco", "train", "annotate")), ["--version"]],
+)
 def test_help_comes_up_without_the_heavy_libraries(arguments):
-    script = STARTED.format(arguments=arguments)
+    script = STARTED.format(arguments=arguments, heavy=HEAVY)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=ENV, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
