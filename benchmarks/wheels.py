@@ -9,6 +9,7 @@ Usage: python benchmarks/wheels.py [--python 3.11 3.14] [--system windows] [--ex
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -19,8 +20,8 @@ SYSTEMS = {
     "Linux x86-64": "x86_64-manylinux_2_28",
     "Linux arm64": "aarch64-manylinux_2_28",
     "Linux x86-64, musl": "x86_64-unknown-linux-musl",
-    "macOS arm64": "aarch64-apple-darwin",
-    "macOS x86-64": "x86_64-apple-darwin",
+    "macOS 14, arm64": "aarch64-apple-darwin",
+    "macOS 14, x86-64": "x86_64-apple-darwin",
     "Windows x86-64": "x86_64-pc-windows-msvc",
     "Windows arm64": "aarch64-pc-windows-msvc",
 }
@@ -35,7 +36,8 @@ def missing(extra: str, python: str, system: str) -> str:
     extras = [] if extra == "core" else ["--extra", extra]
     command = ["uv", "pip", "compile", "-q", "pyproject.toml", *extras, "--python-version", python]
     command += ["--python-platform", system, "--only-binary", ":all:"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "MACOSX_DEPLOYMENT_TARGET": "14.0"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return ""
     told = " ".join(done.stderr.split())
