@@ -35,6 +35,9 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 _ORIENTATION_TAG = 0x0112
 _TURNED_BY_PILLOW = frozenset({"TIFF"})
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
+# Whatever a file is called, nothing else is decoded: Pillow would hand PostScript to Ghostscript, for one. GIF is
+# what many a ".jpg" from the web is.
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "PPM", "GIF")
 
 
 class PhotoFacts(NamedTuple):
@@ -62,7 +65,7 @@ def _opened(data: bytes, name: str) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd EXIF, and sizes below the limit
-            with Image.open(io.BytesIO(data)) as image, _silenced(image.format):
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as image, _silenced(image.format):
                 yield image
     except SampleError:
         raise

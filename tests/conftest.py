@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("segdata", deadline=None)  # a machine may be busy; how long an example takes is no promise
+settings.load_profile("segdata")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -213,6 +213,21 @@ def test_libtiff_s_own_words_do_not_reach_standard_error(capfd: pytest.CaptureFi
     assert capfd.readouterr() == ("", "heard")
 
 
+def test_postscript_in_a_photo_s_clothes_starts_no_interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interpreter = tmp_path / "gs"  # which Pillow looks for
+    interpreter.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    interpreter.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    data = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\nshowpage\n%%EOF\n"
+    assert refusal_of(decode_image, data) == "photo is not an image that can be read"
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PPM", "BMP"])
+def test_a_photo_is_what_its_bytes_are_whatever_it_is_called(kind: str) -> None:
+    assert decode_image(saved(Image.new("RGB", (4, 3), (255, 255, 255)), kind), "a.jpg").shape == (3, 4, 3)
+
+
 def test_an_empty_file_is_called_empty() -> None:
     with pytest.raises(SampleError, match=r"a\.jpg is empty \(0 bytes\)"):
         check_photo(b"", "a.jpg")

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+ADDRESS = PROJECT["urls"]["Repository"]
 NAMES = {command.__name__.rstrip("_").replace("_", "-") for command in COMMANDS} | {"engine"}
 PAGES = ["README.md", "SECURITY.md", "docs/ci.md", "docs/install.md"]
 
@@ -61,6 +62,32 @@ def test_the_citation_is_of_this_version_and_licence():
     assert citation["version"] == PROJECT["version"]
     assert citation["license"] == PROJECT["license"]
     assert citation["authors"] == PROJECT["authors"]
+    assert citation["repository-code"] == ADDRESS
+
+
+def test_the_address_of_the_repository_is_that_of_the_package_everywhere():
+    assert yaml_of_ci()[1]["repos"][0]["repo"] == ADDRESS
+    host = ADDRESS.partition("//")[2].partition("/")[0]
+    texts = {page: (ROOT / page).read_text(encoding="utf-8") for page in [*PAGES, "CITATION.cff", "pyproject.toml"]}
+    named = {page: set(re.findall(rf"https://{re.escape(host)}[^\s\"')]*", text)) for page, text in texts.items()}
+    assert all(found <= {ADDRESS} for found in named.values()), named
+
+
+def test_the_version_is_stated_once_and_follows_semantic_versioning():
+    assert re.fullmatch(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[\w.]+)?", PROJECT["version"])
+    sources = [*(ROOT / "segdata").rglob("*.py"), ROOT / "Dockerfile", ROOT / ".pre-commit-hooks.yaml"]
+    assert [file for file in sources if f'"{PROJECT["version"]}"' in file.read_text(encoding="utf-8")] == []
+    used = yaml_of_ci()[1]["repos"][0]["rev"]
+    assert used == f"v{PROJECT['version']}"
+
+
+def test_the_changelog_keeps_to_its_form():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^### (.*)$", text, re.MULTILINE)) <= kinds
+    versions = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert versions[0] == "[Unreleased]"
+    assert all(re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", version) for version in versions[1:])
 
 
 def test_the_workflow_of_the_docs_fails_where_the_data_set_does(repository):
@@ -94,7 +121,8 @@ def test_the_container_is_built_of_what_the_wheel_needs():
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in ignored
     needed = {"pyproject.toml", PROJECT["readme"], *PROJECT["license-files"]}
-    needed |= set(PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+    wheel = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    needed |= {*wheel["packages"], *wheel["shared-data"]}
     assert {line[1:] for line in ignored if line.startswith("!")} == needed
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from segdata.cli.options import EngineOption, Json, Scheduler, Workers
+from segdata.cli.terminal import echo
 
 if TYPE_CHECKING:
     from segdata.ops.benchmark_model import Benchmark
@@ -73,9 +74,9 @@ def benchmark_model(
         _show(found)
     failures = [failure for model in found.models for failure in model.evaluation.failures]
     for failure in failures[:_SHOWN]:
-        typer.echo(f"failed: {failure.message}", err=True)
+        echo(f"failed: {failure.message}", err=True)
     if failures:
-        typer.echo(f"{len(failures):,} failures; what failed is not in the figures", err=True)
+        echo(f"{len(failures):,} failures; what failed is not in the figures", err=True)
     raise typer.Exit(1 if failures else 0)
 
 
@@ -103,7 +104,7 @@ def _show(found: Benchmark) -> None:
     of_split = f", split {found.split}" if found.split else ""
     protocol = found.models[0].evaluation.settings
     sized = f"cropped to the mask's box, {protocol.height} pixels high" if protocol.height else "as stored"
-    typer.echo(f"{found.data}{of_split}: {found.photos:,} photos, masks of {found.who}, scored {sized}")
+    echo(f"{found.data}{of_split}: {found.photos:,} photos, masks of {found.who}, scored {sized}")
     show_table(
         (
             "model",
@@ -121,7 +122,7 @@ def _show(found: Benchmark) -> None:
         rows,
     )
     threads = "threads as each runtime chooses" if found.threads is None else f"{found.threads} threads"
-    typer.echo(f"{found.processor}, {found.cores} cores, {threads}")
+    echo(f"{found.processor}, {found.cores} cores, {threads}")
 
 
 def _number(value: float | None, unit: float, digits: int) -> str:

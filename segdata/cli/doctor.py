@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from segdata.cli.options import Json
+from segdata.cli.terminal import echo
 
 if TYPE_CHECKING:
     from segdata.ops.doctor import Check, Diagnosis
@@ -52,13 +53,13 @@ def _show(found: Diagnosis) -> None:
     for check, row in zip(found.checks, rows, strict=True):
         if check.part != part:
             part = check.part
-            typer.echo(f"\n{part}")
+            echo(f"\n{part}")
         cells = [cell.ljust(width) for cell, width in zip(row[:3], widths, strict=True)]
-        typer.echo(f"  {'  '.join(cells)}  {row[3]}")
+        echo(f"  {'  '.join(cells)}  {row[3]}")
     remedies: dict[tuple[str, str], list[Check]] = defaultdict(list)
     for check in found.checks:
         if check.state != "works":
             remedies[check.problem, check.remedy].append(check)
-    typer.echo()
+    echo()
     for (problem, remedy), checks in remedies.items():
-        typer.echo(f"{', '.join(check.name for check in checks)}: {problem}; {remedy}")
+        echo(f"{', '.join(check.name for check in checks)}: {problem}; {remedy}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from segdata.cli.options import EngineOption, Json, Scheduler, Workers
+from segdata.cli.terminal import echo
 
 if TYPE_CHECKING:
     from segdata.ops.duplicates import Duplicates
@@ -55,9 +56,9 @@ def duplicates(
     else:
         show_duplicates(result)
     for failure in result.failures[:_SHOWN]:
-        typer.echo(f"failed: {failure}", err=True)
+        echo(f"failed: {failure}", err=True)
     if len(result.failures) > _SHOWN:
-        typer.echo(f"... and {len(result.failures) - _SHOWN:,} more", err=True)
+        echo(f"... and {len(result.failures) - _SHOWN:,} more", err=True)
     leaks = result.leaks if result.column is None else 0  # written down, so that split can mend them
     raise typer.Exit(1 if leaks or result.failures else 0)
 
@@ -86,15 +87,15 @@ def show_duplicates(result: Duplicates) -> None:
             ],
         )
     if len(result.groups) > _SHOWN:
-        typer.echo(f"... and {len(result.groups) - _SHOWN:,} groups more; --json lists all of them")
+        echo(f"... and {len(result.groups) - _SHOWN:,} groups more; --json lists all of them")
     pairs = ", ".join(f"{name} {count:,}" for name, count in result.relations.items())
     grouped = sum(len(group.keys) for group in result.groups)
-    typer.echo(
+    echo(
         f"duplicates: {grouped:,} of {result.photos:,} photos in {len(result.groups):,} groups"
         + (f" (pairs: {pairs})" if pairs else "")
         + f", {result.leaks:,} of them in more than one split -> {result.data}"
     )
     if result.column is not None:
-        typer.echo(f"column {result.column} written: segdata split {result.data} --group-by {result.column}")
+        echo(f"column {result.column} written: segdata split {result.data} --group-by {result.column}")
     elif result.leaks:
-        typer.echo("--write, then segdata split --group-by duplicate_group, keeps each group in one split")
+        echo("--write, then segdata split --group-by duplicate_group, keeps each group in one split")

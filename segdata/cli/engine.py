@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from segdata.cli.options import Json, Scheduler
+from segdata.cli.terminal import echo
 
 if TYPE_CHECKING:
     from segdata.cluster import ClusterCheck
@@ -51,9 +52,9 @@ def check(
     else:
         _show(found)
     for difference in found.differences[:_SHOWN]:
-        typer.echo(f"differs: {difference}", err=True)
+        echo(f"differs: {difference}", err=True)
     if len(found.differences) > _SHOWN:
-        typer.echo(f"... and {len(found.differences) - _SHOWN:,} more", err=True)
+        echo(f"... and {len(found.differences) - _SHOWN:,} more", err=True)
     raise typer.Exit(1 if found.differences else 0)
 
 
@@ -67,7 +68,7 @@ def _show(found: ClusterCheck) -> None:
         counts = {value: theirs.count(value) for value in sorted(set(theirs))}
         workers = ", ".join(value if len(counts) == 1 else f"{value} ({count:,})" for value, count in counts.items())
         rows.append((fact, _short(ours), at_scheduler, workers))
-    typer.echo(f"{found.scheduler}: {len(found.workers):,} workers")
+    echo(f"{found.scheduler}: {len(found.workers):,} workers")
     show_table(("", "here", "scheduler", "workers"), rows)
 
 

@@ -8,6 +8,7 @@ import typer
 
 from segdata.choices import ModelFormat
 from segdata.cli.options import Json, Seed
+from segdata.cli.terminal import echo
 
 
 def export_model(
@@ -81,8 +82,8 @@ def export_model(
         print_json(export)
         return
     found = export.disagreement
-    typer.echo(f"export-model: {export.format}, {export.bytes / 1e6:.2f} MB -> {export.out}")
-    typer.echo(
+    echo(f"export-model: {export.format}, {export.bytes / 1e6:.2f} MB -> {export.out}")
+    echo(
         f"masks against the network's on {found.photos:,} photos: pooled IoU {100 * found.pooled_iou:.2f} % "
         f"(at least {100 * export.bound:g} %), mean {100 * found.iou:.2f} %, "
         f"{100 * found.pixels:.3f} % of the pixels differ, probabilities by up to {found.probability:.2g}"

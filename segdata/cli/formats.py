@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from segdata.cli.options import Json
+from segdata.cli.terminal import echo
 
 
 def formats(
@@ -26,9 +27,9 @@ def formats(
     if as_json:
         print_json({"formats": describe_formats()})
     elif markdown:
-        typer.echo(formats_as_markdown(), nl=False)
+        echo(formats_as_markdown(), nl=False)
     else:
         for each in describe_formats():
-            typer.echo(f"{each.name}: {each.about}")
+            echo(f"{each.name}: {each.about}")
             for title, text in (("reads", each.reads), ("writes", each.writes), ("loses", each.loses)):
-                typer.echo(f"  {title:<7}{text}")
+                echo(f"  {title:<7}{text}")

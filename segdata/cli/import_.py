@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from segdata.cli.options import EngineOption, Json, Memory, Out, Scheduler, Shards, Void, Workers
+from segdata.cli.terminal import echo
 from segdata.memory import DEFAULT
 
 
@@ -50,7 +51,7 @@ def import_(
 
     if format == AUTO:
         format, reason = recognise(path)  # noqa: A001
-        typer.echo(f"{path} is {format}: {reason}", err=True)
+        echo(f"{path} is {format}: {reason}", err=True)
     run_command(
         import_dataset,
         format,

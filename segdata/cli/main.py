@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -36,6 +37,7 @@ from segdata.cli.review import review
 from segdata.cli.saliency import saliency
 from segdata.cli.split import split
 from segdata.cli.stats import stats
+from segdata.cli.terminal import echo
 from segdata.cli.train import train
 from segdata.cli.uncrop import uncrop
 from segdata.cli.validate import validate
@@ -90,7 +92,7 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"segdata {version('segdata')}")
+        echo(f"segdata {version('segdata')}")
         raise typer.Exit
 
 
@@ -112,6 +114,7 @@ def _options(
 def main() -> None:
     """Run the command line: status 0 done, 1 done with failures or findings, 2 wrong use, 130 interrupted."""
     signal.signal(signal.SIGINT, _interrupt)
+    _speak_unicode()
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
@@ -140,6 +143,16 @@ def main() -> None:
         _end(f"{type(error).__name__}: {error}: this is a mistake in segdata; --debug shows where", 1)
 
 
+def _speak_unicode() -> None:
+    """Write UTF-8 into files and pipes, which on Windows are of an older code page that lacks most names.
+
+    A terminal keeps its own, and shows what it lacks as escapes.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("_", "-") != "utf-8":
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
+
+
 class _Interrupted(BaseException):
     """Ctrl-C, past the command line's parser, which would end without a word for KeyboardInterrupt."""
 
@@ -150,7 +163,7 @@ def _interrupt(*_: object) -> NoReturn:
 
 
 def _end(message: str, status: int) -> None:
-    typer.echo(f"segdata: {message}", err=True)
+    echo(f"segdata: {message}", err=True)
     sys.exit(status)
 
 

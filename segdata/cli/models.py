@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from segdata.cli.options import Json
+from segdata.cli.terminal import echo
 
 if TYPE_CHECKING:
     from segdata.models.catalogue import Catalogue
@@ -37,7 +38,7 @@ def models(
     from segdata.models import catalogue
 
     for name in fetch or ():
-        typer.echo(f"fetched {catalogue.fetch(name)}", err=True)
+        echo(f"fetched {catalogue.fetch(name)}", err=True)
     found = catalogue.models(check=check)
     if as_json:
         print_json(found)
@@ -63,6 +64,6 @@ def _show(found: Catalogue) -> None:
     show_table(("model", "gives", "works here", "MB", "files", "licence"), rows)
     for model in found.models:
         if model.how:
-            typer.echo(f"to get {model.name}: {model.how}")
+            echo(f"to get {model.name}: {model.how}")
     for path in found.damaged:
-        typer.echo(f"damaged: {path}", err=True)
+        echo(f"damaged: {path}", err=True)

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import typer
 
+from segdata.cli.terminal import echo, visible
+
 _QUIET_SECONDS = 1.0
 _LINE_SECONDS = 10.0
 
@@ -41,7 +43,7 @@ class TerminalProgress:
                 self._show_bar()
         elif now - self.printed > _LINE_SECONDS:
             self.printed = now
-            typer.echo(self._line(now), err=True)
+            echo(self._line(now), err=True)
 
     def _show_bar(self) -> None:
         from rich.console import Console
@@ -95,12 +97,12 @@ def show_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*header, box=None, pad_edge=False, header_style="bold")
+    table = Table(*map(visible, header), box=None, pad_edge=False, header_style="bold")
     for number, column in enumerate(table.columns):
         column.no_wrap = True
         column.justify = "right" if number and all(_is_number(row[number]) for row in rows) else "left"
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(visible, row))
     console = Console(highlight=False, markup=False, emoji=False)  # names are shown as they are
     # Without a terminal rich assumes 80 columns and would cut off names.
     console.width = console.width if console.is_terminal else 1000

@@ -8,6 +8,7 @@ import typer
 
 from segdata.choices import RankBy
 from segdata.cli.options import EngineOption, Json, Scheduler, Workers
+from segdata.cli.terminal import echo
 
 
 def report(
@@ -62,7 +63,7 @@ def report(
     if as_json:
         print_json(made)
     else:
-        typer.echo(f"report: {made.source}, {made.size / 1e6:.1f} MB -> {made.report}")
+        echo(f"report: {made.source}, {made.size / 1e6:.1f} MB -> {made.report}")
     for key, problem in made.problems.items():
-        typer.echo(f"failed: {key}: {problem}", err=True)
+        echo(f"failed: {key}: {problem}", err=True)
     raise typer.Exit(1 if made.problems else 0)

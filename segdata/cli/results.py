@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import typer
 
 from segdata.cli.output import print_json, show_table
+from segdata.cli.terminal import echo
 from segdata.models.train import TrainReport
 from segdata.ops.annotate_video import VideoReport
 from segdata.ops.grade_domains import Grades
@@ -69,11 +70,11 @@ def show_failures(result: Any) -> int:
         messages = tuple(failure.message for evaluation in evaluations for failure in evaluation.failures)
         count, after = len(messages), "samples that failed are not in the figures"
     for message in messages[:_SHOWN]:
-        typer.echo(f"failed: {message}", err=True)
+        echo(f"failed: {message}", err=True)
     if count > _SHOWN:
-        typer.echo(f"... and {count - _SHOWN:,} more", err=True)
+        echo(f"... and {count - _SHOWN:,} more", err=True)
     if count:
-        typer.echo(after, err=True)
+        echo(after, err=True)
     return count
 
 
@@ -83,15 +84,15 @@ def _show_report(report: Report) -> None:
     counts += [f"{report.skipped:,} skipped"] if report.skipped else []
     counts += [f"{report.failed:,} failed"] if report.failed else []
     counts += [f"{count:,} {note}" for note, count in report.notes.items()]
-    typer.echo(f"{report.step}: {', '.join(counts)} -> {report.out}")
+    echo(f"{report.step}: {', '.join(counts)} -> {report.out}")
 
 
 def _show_video(report: VideoReport) -> None:
     counts = [f"{report.frames:,} frames done", *([f"{report.failed:,} failed"] if report.failed else [])]
-    typer.echo(f"annotate: {', '.join(counts)} -> {report.out}")
+    echo(f"annotate: {', '.join(counts)} -> {report.out}")
     if report.temporal_consistency is not None:
         seen = "each frame seen with the mask before" if report.prior else "each frame seen alone"
-        typer.echo(f"temporal consistency {100 * report.temporal_consistency:.2f} % ({seen})")
+        echo(f"temporal consistency {100 * report.temporal_consistency:.2f} % ({seen})")
 
 
 def _show_grades(grades: Grades) -> None:
@@ -109,12 +110,12 @@ def _show_grades(grades: Grades) -> None:
         ],
     )
     if grades.grades not in (None, grades.report.out):
-        typer.echo(f"grades -> {grades.grades}")
+        echo(f"grades -> {grades.grades}")
 
 
 def _show_split(report: SplitReport) -> None:
     counts = ", ".join(f"{name} {count:,}" for name, count in report.counts.items())
-    typer.echo(f"split: {counts} -> {report.data}")
+    echo(f"split: {counts} -> {report.data}")
 
 
 def _show_comparison(comparison: Comparison) -> None:
@@ -127,9 +128,9 @@ def _show_evaluation(evaluation: Evaluation) -> None:
     settings = evaluation.settings
     pixels = settings.tolerance_pixels
     tolerance = f"{pixels[0]} px" if len(pixels) == 1 else f"{pixels[0]} to {pixels[-1]} px"
-    typer.echo(f"{evaluation.predictor} against {settings.gt}: {evaluation.count:,} samples")
+    echo(f"{evaluation.predictor} against {settings.gt}: {evaluation.count:,} samples")
     if evaluation.best is not None:
-        typer.echo(
+        echo(
             f"best threshold {evaluation.best.threshold:.2f} of {len(evaluation.sweep or {})}, chosen on these samples"
         )
     pooled = {name: f"{100 * value:.2f}" for name, value in evaluation.pooled.items()}
@@ -140,7 +141,7 @@ def _show_evaluation(evaluation: Evaluation) -> None:
             for name, title in _TITLES.items()
         ],
     )
-    typer.echo(f"contour tolerance {tolerance} ({settings.tolerance:g})")
+    echo(f"contour tolerance {tolerance} ({settings.tolerance:g})")
     for title, groups in (("domain", evaluation.domains), ("split", evaluation.splits)):
         if groups:
             show_table(
@@ -164,7 +165,7 @@ def _show_evaluation(evaluation: Evaluation) -> None:
             ],
         )
     if evaluation.skipped:
-        typer.echo(f"{len(evaluation.skipped):,} files without a partner skipped, such as {evaluation.skipped[0]}")
+        echo(f"{len(evaluation.skipped):,} files without a partner skipped, such as {evaluation.skipped[0]}")
 
 
 def _show_differences(comparison: Comparison) -> None:
@@ -187,7 +188,7 @@ def _show_differences(comparison: Comparison) -> None:
 
 def _show_training(report: TrainReport) -> None:
     scores = "".join(f", {name} {100 * value:.2f} %" for name, value in report.scores.items())
-    typer.echo(f"train: {report.epochs:,} epochs, best {report.best_epoch:,}{scores} -> {report.out}")
+    echo(f"train: {report.epochs:,} epochs, best {report.best_epoch:,}{scores} -> {report.out}")
 
 
 _SHOW: dict[type, Callable[[Any], None]] = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from segdata.cli.options import DatasetArgument, EngineOption, Json, Scheduler, Workers
+from segdata.cli.terminal import echo
 from segdata.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def review(
 
     def opened(address: str) -> None:
         progress.close()
-        typer.echo(f"open this address in a browser of this machine (Ctrl-C ends):\n\n  {address}\n", err=True)
+        echo(f"open this address in a browser of this machine (Ctrl-C ends):\n\n  {address}\n", err=True)
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # to end a review is no interruption
     try:
@@ -99,12 +100,12 @@ def review(
 
 def _show_summary(summary: ReviewSummary) -> None:
     counts = ", ".join(f"{count:,} {name}" for name, count in summary.counts.items())
-    typer.echo(f"review by {summary.reviewer}: {counts} of {summary.samples:,} -> {summary.store}")
+    echo(f"review by {summary.reviewer}: {counts} of {summary.samples:,} -> {summary.store}")
     if summary.corrected:
-        typer.echo(f"{summary.corrected:,} corrected masks")
+        echo(f"{summary.corrected:,} corrected masks")
     if summary.disagreements:
-        typer.echo(f"{summary.disagreements:,} samples on which reviewers disagree")
-    typer.echo(f"segdata review {summary.data} --apply writes this into the data set")
+        echo(f"{summary.disagreements:,} samples on which reviewers disagree")
+    echo(f"segdata review {summary.data} --apply writes this into the data set")
 
 
 def _apply(data: str, prefer: str | None, *, as_json: bool) -> None:
@@ -126,14 +127,12 @@ def _apply(data: str, prefer: str | None, *, as_json: bool) -> None:
 
 def _show_applied(applied: Applied, data: str) -> None:
     counts = ", ".join(f"{count:,} {name}" for name, count in applied.decisions.items())
-    typer.echo(f"review: {counts} -> {applied.report.out}")
+    echo(f"review: {counts} -> {applied.report.out}")
     if applied.corrected:
         from segdata.report.review.apply import ORIGINALS
 
-        typer.echo(
-            f"{applied.corrected:,} corrected masks written; those that were there lie in {Path(data) / ORIGINALS}"
-        )
+        echo(f"{applied.corrected:,} corrected masks written; those that were there lie in {Path(data) / ORIGINALS}")
     if applied.waiting:
-        typer.echo(f"{applied.waiting:,} corrected masks not written: they are not accepted yet")
+        echo(f"{applied.waiting:,} corrected masks not written: they are not accepted yet")
     for command in applied.again:
-        typer.echo(f"made from masks that have changed: run segdata {command} {data} again")
+        echo(f"made from masks that have changed: run segdata {command} {data} again")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from segdata.cli.options import EngineOption, Json, Scheduler, Workers
+from segdata.cli.terminal import echo
 
 if TYPE_CHECKING:
     from segdata.quality.stats import Stats
@@ -55,9 +56,9 @@ def stats(
     else:
         _show(found)
     for failure in found.failures[:_MOST_FAILURES]:
-        typer.echo(f"failed: {failure.message}", err=True)
+        echo(f"failed: {failure.message}", err=True)
     if found.failed > _MOST_FAILURES:
-        typer.echo(f"... and {found.failed - _MOST_FAILURES:,} more", err=True)
+        echo(f"... and {found.failed - _MOST_FAILURES:,} more", err=True)
     raise typer.Exit(1 if found.failed else 0)
 
 
@@ -67,7 +68,7 @@ def _show(found: Stats) -> None:
 
     empty = f" ({found.empty_masks:,} empty)" if found.empty_masks else ""
     crowds = f", {found.crowds:,} crowd regions" if found.crowds else ""
-    typer.echo(
+    echo(
         f"{found.data}: {found.samples:,} samples, {found.photos:,} photos, {found.masks:,} masks{empty}, "
         f"{found.persons:,} persons{crowds}"
     )
@@ -96,12 +97,10 @@ def _show(found: Stats) -> None:
         show_table(("keypoint, % of persons", "visible", "hidden"), rows)
     if found.heat_map is not None:
         most = max(max(row) for row in found.heat_map)
-        typer.echo(
-            f"where persons are, all photos stretched to one shape (darkest: in {100 * most:.0f} % of the masks)\n"
-        )
+        echo(f"where persons are, all photos stretched to one shape (darkest: in {100 * most:.0f} % of the masks)\n")
         for line in _drawn(found.heat_map):
-            typer.echo(f"  {line}")
-        typer.echo("")
+            echo(f"  {line}")
+        echo("")
 
 
 def _show_counts(title: str, what: str, counts: dict[str, int], total: int) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from segdata.choices import Framing, Precision
 from segdata.cli.options import Json, Seed
+from segdata.cli.terminal import echo
 
 
 def train(
@@ -120,4 +121,4 @@ def train(
 def show_epoch(row: dict[str, float]) -> None:
     """Print on stderr how an epoch went."""
     scores = "".join(f", {name.removeprefix('val/')} {100 * value:.2f} %" for name, value in row.items() if "/" in name)
-    typer.echo(f"epoch {row['epoch']:.0f}: loss {row['loss']:.3f}{scores}", err=True)
+    echo(f"epoch {row['epoch']:.0f}: loss {row['loss']:.3f}{scores}", err=True)

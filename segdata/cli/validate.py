@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from segdata.cli.options import EngineOption, Json, Scheduler, Workers
+from segdata.cli.terminal import echo
 
 if TYPE_CHECKING:
     from segdata.quality.validate import Validation
@@ -90,22 +91,22 @@ def show_validation(result: Validation) -> None:
     for kind in result.kinds:
         if not kind.first:
             continue
-        typer.echo(f"{kind.severity} {kind.code}: {kind.remedy}")
+        echo(f"{kind.severity} {kind.code}: {kind.remedy}")
         for finding in kind.first:
-            typer.echo(f"  {finding.message}" + (f": {finding.remedy}" if finding.remedy != kind.remedy else ""))
+            echo(f"  {finding.message}" + (f": {finding.remedy}" if finding.remedy != kind.remedy else ""))
         if kind.count > len(kind.first):
-            typer.echo(f"  ... and {kind.count - len(kind.first):,} more")
+            echo(f"  ... and {kind.count - len(kind.first):,} more")
     if result.kinds:
-        typer.echo("")
-    typer.echo(
+        echo("")
+    echo(
         f"validate: {result.data}, a {result.of} of {result.samples:,} samples: {result.errors:,} errors, "
         f"{result.warnings:,} warnings, {result.notes:,} notes"
     )
     if result.findings is not None:
-        typer.echo(f"all findings -> {result.findings}")
+        echo(f"all findings -> {result.findings}")
     if result.fixed is not None:
         mended = ", ".join(f"{code} {count:,}" for code, count in result.mended.items()) or "nothing"
-        typer.echo(f"mended: {mended} -> {result.fixed}")
+        echo(f"mended: {mended} -> {result.fixed}")
     elif any(kind.mendable for kind in result.kinds):
         count = sum(kind.mendable for kind in result.kinds)
-        typer.echo(f"--fix OUT mends {count:,} of them")
+        echo(f"--fix OUT mends {count:,} of them")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from segdata.cli.options import EngineOption, Json, Scheduler, Workers
+from segdata.cli.terminal import echo
 
 
 def view(
@@ -77,7 +78,7 @@ def view(
     if as_json:
         print_json(found)
     else:
-        typer.echo(f"view: {len(found.keys):,} of {found.fitting:,} samples -> {found.sheet}")
+        echo(f"view: {len(found.keys):,} of {found.fitting:,} samples -> {found.sheet}")
     for key, problem in found.problems.items():
-        typer.echo(f"failed: {key}: {problem}", err=True)
+        echo(f"failed: {key}: {problem}", err=True)
     raise typer.Exit(1 if found.problems else 0)

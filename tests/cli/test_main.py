@@ -7,10 +7,12 @@ import sys
 from importlib import import_module
 from importlib.metadata import version
 
+import numpy as np
 import pytest
-from running import ENV, segdata
+from running import ENV, SEGDATA, segdata
 
 from segdata.cli import main as cli
+from segdata.pixels import encode_png
 from segdata.recipe import STEPS
 
 NAMES = [command.__name__.rstrip("_").replace("_", "-") for command in cli.COMMANDS]
@@ -69,15 +71,43 @@ try:
     main()
 except SystemExit:
     pass
-print([name for name in ("numpy", "cv2", "rich", "PIL", "skimage", "pycocotools") if name in sys.modules])
+print([name for name in {heavy!r} if name in sys.modules])
 """
+HEAVY = (
+    "numpy",
+    "cv2",
+    "rich",
+    "PIL",
+    "skimage",
+    "scipy",
+    "pycocotools",
+    "onnxruntime",
+    "torch",
+    "mediapipe",
+    "matplotlib",
+)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["evaluate", "--help"], ["merge-coco", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], *([name, "--help"] for name in ("evaluate", "merge-coco", "train", "annotate")), ["--version"]],
+)
 def test_help_comes_up_without_the_heavy_libraries(arguments):
-    script = STARTED.format(arguments=arguments)
+    script = STARTED.format(arguments=arguments, heavy=HEAVY)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=ENV, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_names_in_any_script_are_written_where_the_system_has_an_older_code_page(tmp_path, options):
+    folder = tmp_path / "日本🙂"
+    folder.mkdir()
+    (folder / "絵.png").write_bytes(encode_png(np.ones((4, 4), bool)))
+    environment = {**ENV, "PYTHONIOENCODING": "cp1252:strict"}
+    command = [SEGDATA, "stats", str(folder), "--quick", *options]
+    done = subprocess.run(command, capture_output=True, env=environment, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "日本🙂" in done.stdout.decode("utf-8")
 
 
 # Commands and their library twins

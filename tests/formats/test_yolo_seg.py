@@ -303,6 +303,12 @@ def test_what_is_wrong_with_a_line_is_said_in_one_sentence(tmp_path: Path, line:
     assert "\n" not in report.failures[0]
 
 
+# Half a kilobyte that PyYAML's safe loader makes 9^8 pairs of.
+BOMB = "a0: &a0 {k: v}\n" + "".join(
+    f"a{after}: &a{after} {{<<: [{', '.join([f'*a{after - 1}'] * 9)}]}}\n" for after in range(1, 9)
+)
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [
@@ -310,6 +316,7 @@ def test_what_is_wrong_with_a_line_is_said_in_one_sentence(tmp_path: Path, line:
         ("train: [", "cannot be read"),
         ("train: 2026-13-45\nnames: [person]", "cannot be read"),
         ("a: &a [*a]\ntrain: images/train", "has aliases and is not read"),
+        (BOMB, "has aliases and is not read"),
         ("train: images/train\nnames: 3", "names no classes"),
         ("train: images/train\nnames: {one: person}", "no number with a name"),
         ("train: images/train\nnames: [[person]]", "no number with a name"),

@@ -1,6 +1,7 @@
 """A training run leaves what it says, goes on where it was, and refuses what it cannot do."""
 
 import csv
+import pickle
 import shutil
 from pathlib import Path
 
@@ -72,7 +73,17 @@ def test_a_run_leaves_a_network_that_segments_photos(run: Path, data: Path) -> N
     assert 0 <= probabilities.min() < probabilities.max() <= 1
 
 
-def test_an_interrupted_run_goes_on_where_it_was(run: Path, data: Path, tmp_path: Path) -> None:
+class _Evil:
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.file,)
+
+
+def test_an_interrupted_run_goes_on_where_it_was_and_runs_nothing_out_of_its_checkpoint(
+    run: Path, data: Path, tmp_path: Path
+) -> None:
     def fail(row: dict[str, float]) -> None:
         if row["epoch"] == 2:
             raise OSError("the power went")
@@ -80,7 +91,12 @@ def test_an_interrupted_run_goes_on_where_it_was(run: Path, data: Path, tmp_path
     out = tmp_path / "broken"
     with pytest.raises(OSError, match="power"):
         train([data], out, **SMALL, progress=fail)
-    assert (out / CHECKPOINT).exists()
+    checkpoint = (out / CHECKPOINT).read_bytes()
+    (out / CHECKPOINT).write_bytes(pickle.dumps(_Evil(tmp_path / "ran")))
+    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+        train([data], out, **SMALL)
+    assert not (tmp_path / "ran").exists()
+    (out / CHECKPOINT).write_bytes(checkpoint)
     train([data], out, **SMALL)
     assert len(_table(out)) == 2
     for name in (LAST, BEST):

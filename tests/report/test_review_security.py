@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -282,6 +283,76 @@ def test_a_body_has_a_bound_whether_it_says_its_length_or_not(site):
         except (BrokenPipeError, ConnectionResetError):
             pass
         assert b" 413 " in line.recv(200)
+
+
+def send(site, text):
+    """Open a connection and send text, of which `{site}` may name the address, the cookie and the origin."""
+    line = socket.create_connection(("127.0.0.1", site.port), timeout=20)
+    line.sendall(text.format(site=site).replace("\n", "\r\n").encode())
+    return line
+
+
+def test_connections_that_never_ask_do_not_keep_the_site_from_answering(tmp_path, monkeypatch):
+    pytest.importorskip("uvicorn", reason="the review site needs uvicorn: pip install 'segdata[review]'")
+    monkeypatch.setattr("segdata.report.review.serve._PATIENCE", 0.5)
+    with serving(make_dataset(tmp_path, 1)) as site, ExitStack() as stack:
+        head = "GET / HTTP/1.1\nHost: {site.host}\n"
+        answered = [stack.enter_context(send(site, head + "Cookie: {site.cookie}\n\n" + head)) for _ in range(4)]
+        silent = [stack.enter_context(send(site, text)) for text in ("", head) for _ in range(64)]
+        for line in answered:
+            assert line.recv(15) == b"HTTP/1.1 200 OK"
+        assert [line.recv(1) for line in silent] == [b""] * 128  # closed, not answered
+        assert site.get("/").status == 200
+
+
+def test_a_body_that_never_ends_is_given_up(tmp_path, monkeypatch):
+    pytest.importorskip("starlette", reason="the review site needs starlette: pip install 'segdata[review]'")
+    monkeypatch.setattr("segdata.report.review.app._PATIENCE", 0.2)
+    head = (
+        f"PUT /api/decision?key={KEY} HTTP/1.1\nHost: {{site.host}}\nOrigin: {{site.origin}}\nCookie: {{site.cookie}}\n"
+    )
+    with serving(make_dataset(tmp_path, 1)) as site:
+        with send(site, head + "Content-Type: application/json\nContent-Length: 90\n\n{{") as line:
+            assert b" 408 " in line.recv(200)
+        assert site.get("/").status == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("GET / HTTP/1.0\n\n", 421),
+        ("GET http://evil.example/ HTTP/1.1\nHost: evil.example\n\n", 421),
+        ("PUT /api/decision?key=a HTTP/1.1\nHost: {site.host}\nContent-Length: 9999999999\n\n", 403),
+        (
+            "POST / HTTP/1.1\nHost: {site.host}\nContent-Length: 5\nTransfer-Encoding: chunked\n\n0\n\nGET /\n",
+            403,
+        ),
+        ("GET / HTTP/1.1\nHost: {site.host}\nCookie: {site.cookie}\nX: a\n\tHost: evil.example\n\n", 200),
+        ("GET /\rX: HTTP/1.1\nHost: {site.host}\n\n", 400),
+        ("GET / HTTP/1.1\nHost: {site.host}\nX\x00: a\n\n", 400),
+        ("\x16\x03\x01\x02\x00\x01\n\n", 400),
+    ],
+)
+def test_requests_that_no_browser_sends_get_the_answer_that_gives_least(site, text, status):
+    with send(site, text) as line:
+        assert int(line.recv(12)[9:]) == status
+
+
+@pytest.mark.parametrize(
+    "key", ["%0d%0aX-Injected:%201", "a%0aSet-Cookie:%20a=b", "%ff%fe", "%00", "..%2f..%2fetc%2fpasswd"]
+)
+@pytest.mark.parametrize("path", ["/photo", "/thumb", "/api/sample", "/superpixels", "/mask", "/api/neighbour"])
+def test_nothing_of_a_request_becomes_a_header(site, path, key):
+    answer = site.get(f"{path}?key={key}&of=stored&name={key}")
+    assert answer.status in {200, 404}
+    assert not {"x-injected", "set-cookie"} & {name.lower() for name in answer.headers}
+
+
+def test_there_are_no_web_sockets_to_take_over(site):
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    answer = site.get("/", {**upgrade, "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="})
+    assert answer.status == 200
+    assert answer.headers["sec-websocket-accept"] is None
 
 
 @pytest.mark.parametrize("query", ["offset=x", "limit=1e9", "offset=99999999999999999999", "show=everything", "show="])

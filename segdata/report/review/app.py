@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from importlib import resources
 from typing import Any, TypeVar, get_args
@@ -21,6 +22,7 @@ from segdata.report.review.store import LONGEST_COMMENT, VERDICTS, ConflictError
 
 LARGEST_BODY = 16 << 20
 _PAGE = 60
+_PATIENCE = 60.0  # seconds for the body of a request
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -242,9 +244,13 @@ class _Site:
 
 async def _body(request: Request) -> bytes:
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > LARGEST_BODY:
-            raise RefusedError(413, f"a decision has at most {LARGEST_BODY:,} bytes")
-        parts.append(part)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            async for part in request.stream():
+                size += len(part)
+                if size > LARGEST_BODY:
+                    raise RefusedError(413, f"a decision has at most {LARGEST_BODY:,} bytes")
+                parts.append(part)
+    except TimeoutError as error:
+        raise RefusedError(408, "the decision did not come to its end") from error
     return b"".join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import os
 import socket
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 PORT = 8765
 _PORTS_TRIED = 20
+_PATIENCE = 15.0  # seconds for the head of a request, which comes from this machine
 
 
 class ReviewSummary(msgspec.Struct, frozen=True):
@@ -174,6 +176,21 @@ def listen(port: int | None = None) -> socket.socket:
 def make_server(gate: Gate, started: Callable[[], object] = lambda: None) -> uvicorn.Server:
     """Give the server of the site, which calls `started` once it answers."""
     import uvicorn  # noqa: PLC0415
+    from uvicorn.protocols.http.h11_impl import H11Protocol  # noqa: PLC0415
+
+    class Impatient(H11Protocol):
+        """Closes what dawdles over the head of a request: the connections are few, and anyone here may take them."""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.loop.call_later(_PATIENCE, self.look_again, None)
+
+        def look_again(self, before: object) -> None:
+            waits = self.cycle is before and (self.cycle is None or self.cycle.response_complete)
+            if waits:
+                self.transport.close()
+            elif not self.transport.is_closing():
+                self.loop.call_later(_PATIENCE, self.look_again, self.cycle)
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -183,7 +200,7 @@ def make_server(gate: Gate, started: Callable[[], object] = lambda: None) -> uvi
     return Server(
         uvicorn.Config(
             gate,
-            http="h11",
+            http=Impatient,
             ws="none",
             lifespan="off",
             log_config=None,
