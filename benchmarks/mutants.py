@@ -62,6 +62,8 @@ def test() -> int:
     """Run the tests of the module that differs from what is committed, up to the first that fails."""
     command = ["git", "diff", "--name-only", "--", "segdata"]
     modules = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True).stdout.split()
+    if not modules:
+        sys.exit("no module is changed")
     names = [".".join(Path(module).with_suffix("").parts) for module in modules]
     examples = [f"tests/test_public_api.py::test_the_examples_of_docstrings_are_true[{name}]" for name in names]
     files = list(dict.fromkeys(each for module in modules for each in tests_of(module)))

@@ -245,11 +245,11 @@ INSTANCES = 7
 """As many found instances a data set has, on average."""
 
 
-def random_photos(rng: np.random.Generator, real: Real, *, ties: bool = False) -> list[Photo]:
+def random_photos(rng: np.random.Generator, real: Real, *, ties: bool = False, longest: int = 40) -> list[Photo]:
     """Draw photos with true, found and ignored instances of every kind."""
     photos = []
     for _ in range(rng.integers(1, 6)):
-        shape = random_shape(rng, 40)
+        shape = random_shape(rng, longest)
         true = [random_mask(rng, shape, real) for _ in range(rng.integers(0, 4))]
         found = [disturbed(rng, mask) for mask in true if rng.random() < 0.9]
         found += [random_mask(rng, shape, real) for _ in range(rng.integers(0, 3))]
