@@ -1,6 +1,6 @@
 """What other tools print under the same name, on the same masks.
 
-pip install torchmetrics scikit-learn faster-coco-eval vos-benchmark mmsegmentation mmengine mmcv-lite ftfy
+pip install torchmetrics scikit-learn faster-coco-eval vos-benchmark mmsegmentation mmengine mmcv-lite ftfy ImageHash
 python benchmarks/other_tools.py
 
 The masks are the pairs of the reference figures that have no void pixels (`golden/`), and small ones that are empty or
@@ -13,7 +13,9 @@ import os
 import sys
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,7 @@ from segdata.quality.average_precision import Photo, average_precision
 from segdata.quality.bootstrap import paired_bootstrap
 from segdata.quality.boundary_iou import boundary_iou
 from segdata.quality.contour import contour_accuracy
+from segdata.quality.duplicates import likeness
 from segdata.quality.overlap import iou, precision, recall
 from segdata.quality.scores import score, summarise
 
@@ -235,18 +238,42 @@ def intervals(pairs: Pairs) -> None:
     row("scipy", "ttest_rel", lambda: [float(test.low), float(test.high)])
 
 
+def copies(photos: Path) -> None:
+    """Print the distance that hashes of whole photos give to strangers, and to two kinds of copies."""
+    from PIL import Image, ImageOps
+
+    images = [Image.open(path).convert("RGB") for path in sorted(photos.glob("*.jpg"))[:40]]
+    crops = [each.crop((each.width // 5, each.height // 5, *each.size)) for each in images]
+    mirrored = [ImageOps.mirror(each) for each in images]
+    print("\n| tool | distance in bits of 64 | lowest | median | highest |\n|---|---|---|---|---|")
+
+    def spread(pairs: list) -> list[float]:  # type: ignore[type-arg]
+        import imagehash
+
+        distances = [float(imagehash.phash(a) - imagehash.phash(b)) for a, b in pairs]
+        return np.quantile(distances, (0, 0.5, 1)).tolist()
+
+    row("ImageHash, phash", "other photos", lambda: spread(list(combinations(images, 2))))
+    row("ImageHash, phash", "20 % cropped away", lambda: spread(list(zip(images, crops, strict=True))))
+    row("ImageHash, phash", "mirrored", lambda: spread(list(zip(images, mirrored, strict=True))))
+    alike = Counter(likeness(*map(np.asarray, each)).relation for each in zip(images[:10], crops[:10], strict=True))
+    print(f"segdata: {alike['copy']} of 10 crops are copies")
+
+
 def main() -> None:
     """Print all tables."""
     from independent import random_photos
     from mask_pairs import golden_pairs
 
+    data = arguments(__doc__).data.resolve()
     os.chdir(tempfile.mkdtemp())  # some tools write logs where they stand
-    pairs = [(pair.pred, pair.gt) for pair in golden_pairs(arguments(__doc__).data) if pair.void is None]
+    pairs = [(pair.pred, pair.gt) for pair in golden_pairs(data) if pair.void is None]
     regions(pairs)
     edges()
     rng = np.random.default_rng(0)
     instances([photo for _ in range(40) for photo in random_photos(rng, [gt for _, gt in pairs], longest=300)])
     intervals(pairs)
+    copies(data / "ccp" / "photos")
 
 
 if __name__ == "__main__":
