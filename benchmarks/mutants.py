@@ -3,7 +3,7 @@
 pip install cosmic-ray                                  # in a checkout of its own: files are changed in place
 cosmic-ray init benchmarks/mutants.toml mutants.sqlite
 python benchmarks/mutants.py sample mutants.sqlite --count 400 --seed 1
-cosmic-ray exec benchmarks/mutants.toml mutants.sqlite
+python benchmarks/mutants.py run mutants.sqlite         # can be interrupted and goes on
 python benchmarks/mutants.py score mutants.sqlite       # and what survived
 
 All thousands of mutants would take days. A sample is of places in the code, and of each place one mutant, because
@@ -16,14 +16,22 @@ from __future__ import annotations
 
 import argparse
 import ast
+import difflib
+import importlib
+import importlib.util
 import math
+import os
 import random
-import subprocess
+import signal
 import sys
+import tempfile
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 # Modules whose tests have another name.
@@ -34,6 +42,16 @@ ELSEWHERE = {
         f"tests/ops/test_{name}.py" for name in ("faces", "saliency", "grade_domains", "crop", "merge_coco")
     ],
 }
+LIBRARIES = (
+    *("cv2", "hypothesis.extra.numpy", "msgspec", "PIL.Image", "pycocotools.cocoeval", "scipy.ndimage", "scipy.stats"),
+    *(
+        "skimage.morphology",
+        "skimage.segmentation",
+        "sklearn.metrics",
+        "torchmetrics.functional.classification",
+        "typer",
+    ),
+)
 # Those of all measures come last, for they take longest.
 ORDER = ("test_independent", "test_metamorphic")
 
@@ -58,17 +76,55 @@ def tests_of(module: str) -> list[str]:
     return ELSEWHERE.get(module, []) + [str(each.relative_to(ROOT)) for each in sorted(found, key=rank)]
 
 
-def test() -> int:
-    """Run the tests of the module that differs from what is committed, up to the first that fails."""
-    command = ["git", "diff", "--name-only", "--", "segdata"]
-    modules = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True).stdout.split()
-    if not modules:
-        sys.exit("no module is changed")
-    names = [".".join(Path(module).with_suffix("").parts) for module in modules]
-    examples = [f"tests/test_public_api.py::test_the_examples_of_docstrings_are_true[{name}]" for name in names]
-    files = list(dict.fromkeys(each for module in modules for each in tests_of(module)))
-    pytest = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *examples, *files]
-    return subprocess.run(pytest, check=False, cwd=ROOT).returncode
+def run(path: Path, limit: float) -> None:
+    """Meet each mutant that has no result yet with its tests, up to the first that fails.
+
+    Like `cosmic-ray exec`, but in a fork of this process, which has loaded the libraries that all tests need: to start
+    Python anew for each mutant would take most of the time.
+    """
+    from cosmic_ray.mutating import use_mutation
+    from cosmic_ray.plugins import get_operator
+    from cosmic_ray.work_db import WorkDB, use_db
+    from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkResult
+
+    path = path.resolve()
+    os.chdir(ROOT)
+    for name in LIBRARIES:
+        if importlib.util.find_spec(name.partition(".")[0]):
+            importlib.import_module(name)
+    sys.dont_write_bytecode = True  # of a mutant, which a later one might be taken for
+    with use_db(path, WorkDB.Mode.open) as session:
+        for item in list(session.pending_work_items):
+            (mutation,) = item.mutations
+            operator = get_operator(mutation.operator_name)(**mutation.operator_args)
+            with use_mutation(mutation.module_path, operator, mutation.occurrence) as (before, after):
+                noticed, output = tested(str(mutation.module_path), limit)
+            change = "".join(difflib.unified_diff(before.splitlines(True), after.splitlines(True), n=2))
+            outcome = TestOutcome.KILLED if noticed else TestOutcome.SURVIVED
+            session.set_result(item.job_id, WorkResult(WorkerOutcome.NORMAL, output, outcome, change))
+            print(outcome.value, mutation.module_path, flush=True)
+
+
+def tested(module: str, limit: float) -> tuple[bool, str]:
+    """Tell whether a test of a module fails or takes longer than the limit in seconds, and what it printed."""
+    name = ".".join(Path(module).with_suffix("").parts)
+    examples = f"tests/test_public_api.py::test_the_examples_of_docstrings_are_true[{name}]"
+    with tempfile.TemporaryFile() as output:
+        child = os.fork()
+        if not child:
+            os.setsid()
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+            os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", examples, *tests_of(module)]))
+        end = time.monotonic() + limit
+        while not (status := os.waitpid(child, os.WNOHANG))[0]:
+            time.sleep(0.05)
+            if time.monotonic() > end:
+                os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                return True, "timeout"
+        output.seek(0)
+        return status[1] != 0, output.read().decode(errors="replace")
 
 
 def annotated(source: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
@@ -135,24 +191,22 @@ def score(path: Path) -> None:
     print(f"{timeouts} of them by running longer than the limit")
 
 
-def main() -> int:
+def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=["sample", "test", "score"])
-    parser.add_argument("session", type=Path, nargs="?")
+    parser.add_argument("action", choices=["sample", "run", "score"])
+    parser.add_argument("session", type=Path)
     parser.add_argument("--count", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--limit", type=float, default=400, help="seconds that the tests of a mutant may take")
     options = parser.parse_args()
-    if options.action == "test":
-        return test()
-    if options.session is None:
-        parser.error("name the session")
     if options.action == "sample":
         sample(options.session, options.count, options.seed)
+    elif options.action == "run":
+        run(options.session, options.limit)
     else:
         score(options.session)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
