@@ -68,6 +68,23 @@ def test_a_video_file_gives_about_the_masks_of_its_frames(frames: Path, film: Pa
         assert (tmp_path / "film" / row["probability_file_name"]).is_file()
 
 
+def test_progress_knows_how_many_frames_there_are(frames: Path, film: Path, tmp_path: Path) -> None:
+    class Counting:
+        def __init__(self) -> None:
+            self.total, self.done = -1, 0
+
+        def begin(self, step: str, total: int) -> None:
+            self.total = total
+
+        def advance(self) -> None:
+            self.done += 1
+
+    for name, video in (("folder", frames), ("file", film)):
+        progress = Counting()
+        annotate_video(video, out=tmp_path / name, progress=progress)
+        assert (progress.total, progress.done) == (6, 6)
+
+
 def test_a_second_run_gives_the_same_files(frames: Path, tmp_path: Path) -> None:
     annotate_video(frames, out=tmp_path / "out")
     before = tree(tmp_path / "out")

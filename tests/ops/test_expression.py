@@ -91,6 +91,23 @@ def test_the_share_of_persons_is_that_of_their_union():
     assert value_of({"width": 10, "height": 10, "persons": [person, person]}, "person_share") == 0.5
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "aspect"),
+    [(640, 480, 640 / 480), (1, 1, 1), (1, 2, 0.5), (2, 1, 2), (0, 1, None), (1, 0, None), (-3, 4, None),
+     (3, "4", None), (1 << 20, 3, None), (3, 1 << 20, None), (None, None, None)],
+)  # fmt: skip
+def test_the_aspect_is_width_over_height_of_sizes_that_are_some(width, height, aspect):
+    assert value_of({"width": width, "height": height}, "aspect") == aspect
+
+
+def test_persons_are_counted_apart_from_crowds_and_keypoints_of_the_best_labelled_one():
+    persons = [{"keypoints": [[1, 1, 1], [2, 2, 2], [0, 0, 0]]}, {"keypoints": [[1, 1, 1]]}, {"crowd": True}]
+    row = {"persons": persons}
+    assert [value_of(row, name) for name in ("persons", "crowds", "keypoints")] == [2, 1, 2]
+    assert value_of({"persons": []}, "keypoints") == 0
+    assert value_of({"persons": [{"score": 0.5}, {"score": 0.25}]}, "score") == 0.25
+
+
 def test_a_plain_column_counts_before_a_derived_one():
     assert value_of({"score": 0.1, "persons": [{"score": 0.9}]}, "score") == 0.1
 

@@ -99,3 +99,35 @@ def test_points_that_are_not_labelled_do_not_count() -> None:
     plain = face_from_keypoints(keypoints)
     keypoints[3] = (900, 900, 0)
     assert face_from_keypoints(keypoints) == plain
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "share"),
+    [
+        ("nose", "left_eye", 0.37),
+        ("nose", "right_eye", 0.37),
+        ("left_eye", "right_eye", 0.44),
+        ("nose", "left_ear", 0.93),
+        ("nose", "right_ear", 0.93),
+        ("left_eye", "left_ear", 0.71),
+        ("right_eye", "right_ear", 0.71),
+        ("left_eye", "right_ear", 0.88),
+        ("right_eye", "left_ear", 0.88),
+    ],
+)
+def test_each_distance_between_two_parts_is_its_share_of_the_width(one: str, other: str, share: float) -> None:
+    box = face_from_keypoints(_person(**{one: (40, 50), other: (40 + 100 * share, 50)}))
+    assert box is not None
+    assert box[2] == pytest.approx(100)
+
+
+def test_a_mirrored_person_has_the_mirrored_box() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        keypoints = np.zeros((17, 3))
+        keypoints[:5] = np.column_stack([rng.uniform(0, 60, (5, 2)), rng.integers(0, 3, 5)])
+        mirrored = keypoints[[0, 2, 1, 4, 3]] * (-1, 1, 1) + (60, 0, 0)
+        box, other = face_from_keypoints(keypoints), face_from_keypoints(mirrored)
+        assert (box is None) == (other is None)
+        if box is not None:
+            assert other == pytest.approx((60 - box[0] - box[2], *box[1:]))

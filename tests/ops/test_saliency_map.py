@@ -297,6 +297,15 @@ class TestTheScale:
         pointing[[13, 15]] = pointing[11]
         assert stature(pointing, SHAPE) == pytest.approx(stature(STANDING, SHAPE), rel=0.05)
 
+    def test_of_a_mirrored_person_is_the_same(self) -> None:
+        left_for_right = [0, *(i + 1 if i % 2 else i - 1 for i in range(1, 17))]
+        mirrored = (STANDING * (-1, 1, 1) + (SHAPE[1], 0, 0))[left_for_right]
+        for one in range(17):
+            for other in range(one):
+                joints = [left_for_right.index(joint) for joint in (one, other)]
+                turned = np.where(np.isin(np.arange(17), joints)[:, None], mirrored, 0)
+                assert stature(turned, SHAPE) == pytest.approx(stature(only(one, other), SHAPE), abs=1e-9)
+
     def test_without_any_pair_is_half_the_diagonal(self) -> None:
         assert stature(only(9, 16), (300, 400)) == 250
         coinciding = only(5, 7)

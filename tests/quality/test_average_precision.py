@@ -4,8 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+from independent import cocoeval
 
 from segdata.errors import InputError, SampleError
 from segdata.masks import mask_to_rle
@@ -34,40 +33,25 @@ def photos(seed, *, ties=False):
     return made
 
 
-def reference(samples):
-    """Give COCOeval's precisions at each threshold."""
-    coco, results = COCO(), []
-    truths = []
-    for image, sample in enumerate(samples):
-        for rle, crowd in [(rle, 0) for rle in sample.true] + [(rle, 1) for rle in sample.ignored]:
-            drawn = {"size": list(rle.size), "counts": rle.counts}
-            truths.append({
-                "id": len(truths) + 1, "image_id": image, "category_id": 1, "iscrowd": crowd,
-                "area": 1, "bbox": [0, 0, 1, 1], "segmentation": drawn,
-            })  # fmt: skip
-        for rle, score in zip(sample.found, sample.scores, strict=True):
-            drawn = {"size": list(rle.size), "counts": rle.counts}
-            results.append({"image_id": image, "category_id": 1, "score": score, "segmentation": drawn})
-    images = [{"id": image, "height": 40, "width": 60} for image in range(len(samples))]
-    coco.dataset = {"images": images, "annotations": truths, "categories": [{"id": 1, "name": "person"}]}
-    coco.createIndex()
-    evaluation = COCOeval(coco, coco.loadRes(results), "segm")
-    evaluation.evaluate()
-    evaluation.accumulate()
-    return evaluation.eval["precision"][:, :, 0, 0, -1].mean(axis=1)
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_it_equals_cocoeval(seed):
     samples = photos(seed)
     result = average_precision(samples)
-    assert list(result.at.values()) == pytest.approx(reference(samples), abs=1e-12)
+    precisions = cocoeval(samples).eval["precision"][:, :, 0, 0, -1].mean(axis=1)
+    assert list(result.at.values()) == pytest.approx(precisions, abs=1e-12)
     assert result.mean == pytest.approx(np.mean(list(result.at.values())))
 
 
-def test_the_order_of_equal_scores_does_not_matter():
+def test_the_order_of_photos_with_equal_scores_does_not_matter():
     samples = photos(0, ties=True)
     assert average_precision(samples[::-1]) == average_precision(samples)
+
+
+def test_within_a_photo_the_first_of_equal_scores_chooses_first():
+    true = [rectangle(0, 0, 10, 10), rectangle(0, 0, 17, 10)]
+    fits_one, fits_both = rectangle(0, 0, 9, 8), rectangle(0, 0, 12, 10)
+    assert average_precision([Photo([fits_one, fits_both], [1.0, 1.0], true)]).at[0.5] == 1
+    assert average_precision([Photo([fits_both, fits_one], [1.0, 1.0], true)]).at[0.5] == pytest.approx(0.5 * 51 / 101)
 
 
 def test_one_score_for_all_gives_precision_up_to_the_recall():

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from segdata.dataset import find_images
-from segdata.masks import polygons_to_rle, rle_to_mask
+from segdata.masks import mask_to_rle, polygons_to_rle, rle_to_mask
 from segdata.pixels import decode_labels
-from segdata.quality.validate.mask_faults import pinholes, speck_limit, specks, tile_cuts
+from segdata.quality.validate.mask_faults import mask_faults, pinholes, speck_limit, specks, tile_cuts
 from segdata.quality.validate.persons import person_faults
 from segdata.quality.validate.rings import largest_loop, nested, runs_in_place_of_polygons, short_rings
 
@@ -20,8 +20,6 @@ def person(height=400, width=300):
 
 
 def codes(mask, **facts):
-    from segdata.masks import mask_to_rle
-
     facts = {"box": None, "area": None, "keypoints": None, "crowd": False, **facts}
     return [fault.code for fault in person_faults(mask.shape, mask_to_rle(mask), **facts)]
 
@@ -126,6 +124,26 @@ def test_keypoints_are_held_against_the_image_and_the_mask():
     assert codes(mask, keypoints=[(150, 200, 3)]) == ["bad-keypoints"]
     assert codes(mask, keypoints=[(150, float("inf"), 2)]) == ["bad-keypoints"]
     assert codes(mask, keypoints=[(150, 200)]) == ["bad-keypoints"]
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "off"), [(20, 50, 20), (81, 50, 21), (50, 20, 10), (50, 85, 25), (36, 27, 5), (10, 0, 42)]
+)
+def test_a_keypoint_off_its_mask_is_as_far_as_to_the_nearest_of_its_pixels(x, y, off):
+    mask = np.zeros((100, 100), bool)
+    mask[30:60, 40:60] = True
+    [fault] = person_faults(
+        mask.shape, mask_to_rle(mask), box=None, area=None, keypoints=[(x, y, 2), (50, 50, 2)], crowd=False
+    )
+    assert fault.code == "keypoint-off-mask"
+    assert fault.message == f"has a visible keypoint (0) {off} pixels off its mask"
+
+
+def test_of_several_tiny_parts_the_first_is_named_by_its_place():
+    mask = person()
+    mask[10:12, 20:22] = mask[14, 250] = True
+    [fault] = mask_faults(mask)
+    assert fault.message == "has 2 tiny parts of up to 4 pixels, the first at 20, 10"
 
 
 def test_a_polygon_that_crosses_itself_has_the_area_of_the_loop():
