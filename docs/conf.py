@@ -8,7 +8,7 @@ from sphinx.application import Sphinx
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]  # reference.py, and this checkout's segdata
 
-from reference import fields_of, write_reference
+from reference import fields_of, write_reference  # noqa: E402
 
 project = "segdata"
 author = copyright = "The segdata developers"  # noqa: A001 - Sphinx's name for it

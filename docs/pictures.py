@@ -1,7 +1,7 @@
 """Draw the pictures of the site, all of them from the photos that `segdata demo` brings: `python docs/pictures.py`.
 
-The photos are in the public domain or CC0 (`segdata.demo.photos` says whose). Where two persons are wanted, the woman of
-one photo is put beside the man of the other.
+The photos are in the public domain or CC0 (`segdata.demo.photos` says whose). Where two persons are wanted, the woman
+of one photo is put before the man of the other.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from segdata import (
     frame_map,
     iou,
     keypoints_box,
-    rle_to_mask,
     saliency_map,
     skeleton_map,
     split_instances,
@@ -155,9 +154,7 @@ def alisnet_score(data: Demo) -> list[tuple[str, Image]]:
     panels = [("probability map", show_saliency(photo, probability))]
     for threshold in (0.2, 0.5, 0.9):
         found = probability >= threshold
-        panels.append(
-            (f"from {threshold} on: IoU {100 * iou(found, mask):.1f} %", show_difference(photo, mask, found))
-        )
+        panels.append((f"from {threshold} on: IoU {100 * iou(found, mask):.1f} %", show_difference(photo, mask, found)))
     return panels
 
 

@@ -128,7 +128,7 @@ def api_pages() -> Iterator[tuple[str, str]]:
     index = [
         "# Python API",
         "",
-        "`import segdata` has all of it. What a command does, a function of the same name does, and returns its result.",
+        "`import segdata` has all of it. What a command does, a function of the same name does and returns.",
         "",
         "| part | names |",
         "|---|---|",
@@ -158,10 +158,10 @@ def fields_of(lines: list[str]) -> None:
     found = [pieces[0].rstrip()]
     for title, body in zip(pieces[1::2], pieces[2::2], strict=True):
         # A section ends where a paragraph begins that is neither indented nor an entry: examples, as a rule.
-        section, rest = (re.split(r"\n\n(?=>>>|\w)", body, maxsplit=1) + [""])[:2]
+        section, rest = [*re.split(r"\n\n(?=>>>|\w)", body, maxsplit=1), ""][:2]
         found.append("\n".join(_fields(title, inspect.cleandoc(section))))
         found.append(rest.rstrip())
-    lines[:] = "\n\n".join(piece for piece in found if piece).splitlines() + [""]
+    lines[:] = [*"\n\n".join(piece for piece in found if piece).splitlines(), ""]
 
 
 def _fields(title: str, body: str) -> Iterator[str]:
@@ -176,4 +176,3 @@ def _fields(title: str, body: str) -> Iterator[str]:
             name, _, text = entry.partition(" : ")
             kind = "ivar" if title == "Attributes" else "param"
             yield f":{kind} {name.strip()}: {' '.join(text.split())}"
-

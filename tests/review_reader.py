@@ -33,7 +33,7 @@ def main() -> int:
         assert command.stdout is not None
         try:
             for line in command.stdout:
-                print(line, end="")
+                sys.stdout.write(line)
                 if found := re.search(r"(http://[\w.:]+)/\S*", line):
                     urllib.request.build_opener(COOKIES).open(found[0]).close()
                     site = ask(found[1], "/api/site")
@@ -44,7 +44,7 @@ def main() -> int:
                     break
         finally:
             command.send_signal(signal.SIGINT)
-        print(command.stdout.read(), end="")
+        sys.stdout.write(command.stdout.read())
     return 0 if found else 1
 
 

@@ -162,7 +162,9 @@ def test_the_pictures_can_be_drawn_again(tmp_path: Path) -> None:
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == sorted(path.name for path in (DOCS / "pictures").iterdir())
     for name in names:
-        drawn, kept = (decode_image((folder / name).read_bytes()).astype(int) for folder in (tmp_path, DOCS / "pictures"))
+        drawn, kept = (
+            decode_image((folder / name).read_bytes()).astype(int) for folder in (tmp_path, DOCS / "pictures")
+        )
         assert drawn.shape == kept.shape, name
         assert np.abs(drawn - kept).mean() < 3, name  # other builds of libraries round otherwise
 
@@ -240,5 +242,7 @@ def test_what_a_page_asks_its_reader_to_type_works_and_says_what_it_shows(page: 
     missing = []
     for number, text in shown:
         lines = [blurred(line) for line in parts[str(number)].splitlines()]
-        missing += [line for line in text.splitlines() if line.strip() not in {"", "..."} and blurred(line) not in lines]
+        missing += [
+            line for line in text.splitlines() if line.strip() not in {"", "..."} and blurred(line) not in lines
+        ]
     assert missing == [], said
