@@ -33,6 +33,7 @@ LESSONS = sorted(
     if path.name != "index.md"
 )
 SHELL = {"sh", "console", ""}
+COMMAND_LINE = typer.main.get_command(app)
 CHECKOUT = ("segdata", "tests", "docs", "benchmarks", "pyproject.toml", "README.md")
 
 
@@ -73,7 +74,7 @@ def calls_in(text: str) -> Iterator[list[str]]:
 
 def parse(call: list[str]) -> None:
     """Parse a call as the command line does, without running it."""
-    group = typer.main.get_command(app)
+    group = COMMAND_LINE
     context = typer.Context(group, info_name="segdata")
     while hasattr(group, "resolve_command"):
         name, group, call = group.resolve_command(context, call)
@@ -95,12 +96,11 @@ def test_every_call_of_segdata_that_a_page_shows_is_one_that_the_command_line_ta
 
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_and_options_that_a_page_names_exist(page: str) -> None:
-    group = typer.main.get_command(app)
     text = re.sub(r"^(`{3,}).*?^\1$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     wrong = []
     for code in re.findall(r"`segdata ([a-z][^`\n]*)`", text):
         words = code.split()
-        command = group.commands.get(words[0])
+        command = COMMAND_LINE.commands.get(words[0])
         if command is not None and words[1:2] and words[1] in getattr(command, "commands", {}):
             command = command.commands[words[1]]
         known = {option for parameter in command.params for option in parameter.opts} if command else set()
@@ -131,7 +131,7 @@ def test_the_site_has_a_page_for_each_command_and_each_public_name(site: Path) -
     import segdata
 
     commands = {path.stem for path in (site / "reference/commands").glob("*.html")} - {"index"}
-    assert commands == set(typer.main.get_command(app).commands)
+    assert commands == set(COMMAND_LINE.commands)
     anchors = "".join(path.read_text(encoding="utf-8") for path in (site / "reference/api").glob("*.html"))
     assert [name for name in segdata.__all__ if f'id="segdata.{name}"' not in anchors] == []
 
