@@ -28,6 +28,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "segdata"
 html_static_path = ["_static"]
 html_css_files = ["segdata.css"]
+html_sidebars = {"tutorial": []}
 html_copy_source = False
 html_show_sourcelink = False
 html_show_search_summary = False  # summaries are fetched, which browsers refuse for pages opened from a disk
