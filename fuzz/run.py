@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import warnings
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def shortly(count: int, seed: int) -> int:
         for number in range(count):
             data = seeds[number] if number < len(seeds) else rng.choice(seeds)
             if number >= len(seeds):
-                data = reader.mutator(data, reader.most_bytes, rng, lambda piece, size: flip(piece, size, rng))
+                data = reader.mutator(data, reader.most_bytes, rng, partial(flip, rng=rng))
             try:
                 accepted += reader.check(data)
             except SegdataError:
