@@ -183,7 +183,7 @@ class Table:
 
     def __init__(self, column: Column, share: Share = _SHARE) -> None:
         self._records = ordered(column, share)
-        firsts = [_keys(block)[::_PAGE] for block in self._records.blocks(_BLOCK)]
+        firsts = [_keys(block)[::_PAGE].copy() for block in self._records.blocks()]
         self._firsts = np.concatenate([_keys(np.zeros(0, column.dtype)), *firsts])
 
     def __len__(self) -> int:

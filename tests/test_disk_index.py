@@ -1,6 +1,7 @@
 """Records beyond a bound are held in temporary files, and come back in order, sorted or by their key."""
 
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +123,24 @@ def test_lines_come_back_as_often_as_asked():
         lines.append(line)
     assert len(lines) == len(added)
     assert list(lines) == list(lines) == added
+
+
+# Memory
+
+
+def test_a_million_records_are_sorted_and_found_within_the_memory_of_a_few():
+    columns = []
+    for count in (100_000, 1_000_000):
+        column = Column(ROW)
+        for seed in range(0, count, 50_000):
+            column.extend(rows(50_000, 1 << 20, seed))
+        columns.append(column)
+    peaks = []
+    for column in columns:
+        tracemalloc.start()
+        key, _ = column.read(7, 8).tolist()[0]
+        assert Table(column).last(key)[0] == key
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 2 * peaks[0]
+    assert peaks[1] < 10_000_000
