@@ -49,7 +49,7 @@ def list_folder(folder: str | Path) -> Listing:
                     folders.append(entry.name)
                     continue
                 stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122
-                if suffix.lower() in IMAGE_SUFFIXES and entry.is_file():
+                if suffix.lower() in IMAGE_SUFFIXES and os.path.isfile(entry):  # noqa: PTH113 - False for links in circles
                     images.setdefault(stem, []).append(entry.name)
     except (FileNotFoundError, NotADirectoryError):
         pass
@@ -191,8 +191,9 @@ def split_to_list(key: str, row: Row) -> str | None:
     'val'
     """
     split: str | None = row.get("split")
-    if "\n" in key:
-        raise SampleError("bad-name", f"the key {key!r} has two lines, and a list one for each key", "rename the photo")
+    if "\n" in key or key != key.strip(_SPACE):
+        what = "has two lines" if "\n" in key else "starts or ends with space"
+        raise SampleError("bad-name", f"the key {key!r} {what}, and a list has one for each key", "rename the photo")
     if split is None:
         return None
     if not split.isprintable() or split[:1] in {"", "."} or {*"/\\:"} & {*split}:
