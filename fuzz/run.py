@@ -136,7 +136,13 @@ def _flags(reader, keep: Path, corpus: Path, words: Path) -> list[str]:
     for number, seed in enumerate(reader.seeds()):
         (corpus / f"seed-{number}").write_bytes(seed)
     words.write_text("".join(map(_entry, reader.words)))
-    limits = [f"-timeout={SECONDS}", f"-rss_limit_mb={MEGABYTES}", f"-max_len={reader.most_bytes}", "-len_control=0"]
+    limits = [
+        f"-timeout={SECONDS}",
+        f"-rss_limit_mb={MEGABYTES}",
+        f"-max_len={reader.most_bytes}",
+        "-len_control=0",
+        "-mutate_depth=2",
+    ]
     dictionary = [f"-dict={words}"] if reader.words else []
     return [*limits, *dictionary, f"-artifact_prefix={keep}/", "-print_final_stats=1", str(corpus)]
 
