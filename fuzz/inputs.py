@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+import re
 import struct
 import tomllib
 import zlib
@@ -21,6 +22,8 @@ _VALUES: tuple[Any, ...] = (
     *("", "person", "void", "a", "..", "../a", "/a", "a/b", "a\x00b", "\ud800", "é", "0", "1" * 400),
     *([], {}, [[]], [0], [0, 0], [1, 1, 3, 1, 3, 3], [[1, 1, 3, 1, 3, 3, 1, 3]], {"size": [4, 5], "counts": "121"}),
 )
+_NUMBER = re.compile(rb"-?[0-9]+(\.[0-9]+)?")
+_NUMBERS = (b"0", b"1", b"-1", b"0.5", b"1.0", b"1.01", b"-0.01", b"1e3", b"1e309", b"nan", b"99999999999", b"")
 
 
 def flip(data: bytes, size: int, rng: random.Random) -> bytes:
@@ -65,6 +68,21 @@ def mutate_lines(data: bytes, size: int, rng: random.Random, mutate: Bytes) -> b
     if rng.random() < 0.1:
         lines.insert(place, rng.choice(lines))
     return b"\n".join(lines)[:size]
+
+
+def mutate_numbers(data: bytes, size: int, rng: random.Random, mutate: Bytes) -> bytes:
+    """Change one to three of the numbers in a text, or now and then its bytes."""
+    if rng.random() < 0.3:
+        return mutate(data, size)
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        places = list(_NUMBER.finditer(data))
+        if not places:
+            return mutate(data, size)
+        place = rng.choice(places)
+        number = place.group()
+        other = rng.choice((*_NUMBERS, b"%d" % rng.randrange(20), b"%.3f" % rng.random(), number + b"0", number[:-1]))
+        data = data[: place.start()] + other + data[place.end() :]
+    return data if len(data) <= size else mutate(data, size)
 
 
 def mutate_toml(data: bytes, size: int, rng: random.Random, mutate: Bytes) -> bytes:

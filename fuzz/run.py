@@ -26,6 +26,8 @@ HERE = Path(__file__).resolve().parent
 READERS = sorted(path.stem for path in (HERE / "readers").glob("*.py"))
 SECONDS = 2
 MEGABYTES = 1024
+ROUND = 20_000
+"""How many inputs a process takes: atheris keeps the outcome of every comparison of arrays in memory."""
 
 
 def find_reader(name: str):
@@ -104,58 +106,69 @@ def main() -> int:
         return shortly(options.inputs, options.seed)
     keep = options.keep / options.reader
     keep.mkdir(parents=True, exist_ok=True)
+    total = {"reader": options.reader, "inputs": 0, "accepted": 0, "seconds": 0.0, "edges": 0, "peak_megabytes": 0}
+    begun = time.monotonic()
+    found = False
     with tempfile.TemporaryDirectory(prefix="segdata-fuzz-") as name:
         scratch = Path(name)
         corpus = options.corpus or scratch / "corpus"
-        corpus.mkdir(parents=True, exist_ok=True)
-        reader = find_reader(options.reader)
-        for number, seed in enumerate(reader.seeds()):
-            (corpus / f"seed-{number}").write_bytes(seed)
-        words = scratch / "words"
-        words.write_text("".join(map(_entry, reader.words)))
-        flags = [
-            *(f"-runs={options.inputs}", f"-seed={options.seed}", f"-max_len={reader.most_bytes}", "-len_control=0"),
-            *(
-                f"-timeout={SECONDS}",
-                f"-rss_limit_mb={MEGABYTES}",
-                f"-max_total_time={round(options.minutes * 60)}",
-                *([f"-dict={words}"] if reader.words else []),
-                f"-artifact_prefix={keep}/",
-            ),
-            *("-print_final_stats=1", "-report_slow_units=1", str(corpus)),
-        ]
-        counts = scratch / "counts.json"
-        begun = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, __file__, "--fuzz", options.reader, str(counts), *flags],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            check=False,
-        )
-        seconds = time.monotonic() - begun
-        log = done.stdout.decode(errors="replace")
-        (keep / "log.txt").write_text(log)
-        seen = json.loads(counts.read_text()) if counts.exists() else {}
-    edges = re.findall(r"cov: (\d+)", log)
-    peak = re.findall(r"rss: (\d+)Mb", log)
-    statistics = dict(re.findall(r"stat::(\w+):\s+(\d+)", log))
-    print(
-        json.dumps(
-            {
-                "reader": options.reader,
-                "inputs": int(statistics.get("number_of_executed_units", seen.get("inputs", 0))),
-                "accepted": seen.get("accepted", 0),
-                "seconds": round(seconds, 1),
-                "edges": int(edges[-1]) if edges else 0,
-                "peak_megabytes": max(map(int, [*peak, statistics.get("peak_rss_mb", 0)])),
-                "findings": sorted(path.name for path in keep.iterdir() if path.name != "log.txt"),
-            }
-        )
+        flags = _flags(find_reader(options.reader), keep, corpus, scratch / "words")
+        while not found and total["inputs"] < options.inputs:
+            left = options.minutes * 60 - (time.monotonic() - begun) if options.minutes else 0
+            if left < 0:
+                break
+            runs = min(ROUND, options.inputs - total["inputs"])
+            seed = options.seed + total["inputs"]
+            found = _round(
+                total, [f"-runs={runs}", f"-seed={seed}", f"-max_total_time={left:.0f}", *flags], keep, scratch
+            )
+    total["seconds"] = round(time.monotonic() - begun, 1)
+    total["findings"] = sorted(path.name for path in keep.iterdir() if path.name != "log.txt")
+    print(json.dumps(total))
+    if found:
+        print((keep / "log.txt").read_text()[-4000:], file=sys.stderr)
+    return int(found)
+
+
+def _flags(reader, keep: Path, corpus: Path, words: Path) -> list[str]:
+    """Write the seeds and words of a reader, and give what libFuzzer is told in every round."""
+    corpus.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(reader.seeds()):
+        (corpus / f"seed-{number}").write_bytes(seed)
+    words.write_text("".join(map(_entry, reader.words)))
+    limits = [
+        f"-timeout={SECONDS}",
+        f"-rss_limit_mb={MEGABYTES}",
+        f"-max_len={reader.most_bytes}",
+        "-len_control=0",
+        "-mutate_depth=2",
+    ]
+    dictionary = [f"-dict={words}"] if reader.words else []
+    return [*limits, *dictionary, f"-artifact_prefix={keep}/", "-print_final_stats=1", str(corpus)]
+
+
+def _round(total: dict, flags: list[str], keep: Path, scratch: Path) -> bool:
+    """Run one process that fuzzes and add up what it did; tell whether it found something."""
+    counts = scratch / "counts.json"
+    counts.unlink(missing_ok=True)
+    done = subprocess.run(
+        [sys.executable, __file__, "--fuzz", total["reader"], str(counts), *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        check=False,
     )
-    if done.returncode:
-        print(log[-4000:], file=sys.stderr)
-    return 1 if done.returncode else 0
+    log = done.stdout.decode(errors="replace")
+    (keep / "log.txt").write_text(log)
+    seen = json.loads(counts.read_text()) if counts.exists() else {}
+    statistics = dict(re.findall(r"stat::(\w+):\s+(\d+)", log))
+    edges = [int(number) for number in re.findall(r"cov: (\d+)", log)]
+    peaks = [int(number) for number in [*re.findall(r"rss: (\d+)Mb", log), statistics.get("peak_rss_mb", 0)]]
+    total["inputs"] += int(statistics.get("number_of_executed_units", seen.get("inputs", 0)))
+    total["accepted"] += seen.get("accepted", 0)
+    total["edges"] = max([total["edges"], *edges])
+    total["peak_megabytes"] = max([total["peak_megabytes"], *peaks])
+    return done.returncode != 0
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ from segdata.storage import is_url
 
 _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
+_LONG_NAME = 255 - len("..part")  # bytes, of the 255 that file systems take
+
 
 def part_of(path: Path) -> Path:
     """Name the file that `path` is written as before it is renamed.
@@ -31,7 +33,14 @@ def part_of(path: Path) -> Path:
     The name is the same in every run, so that what a killed run leaves behind is replaced by the next one; but for
     workers that may do the same task at once each has names of its own.
     """
-    return path.with_name(f".{path.name}{mark_of_writer()}.part")
+    return path.with_name(_part_name(path.name))
+
+
+def _part_name(name: str) -> str:
+    mark = mark_of_writer()
+    if 4 * len(name) > _LONG_NAME and len(name.encode(errors="surrogateescape")) + len(mark) > _LONG_NAME:
+        name = fingerprint(name.encode(errors="surrogateescape"))
+    return f".{name}{mark}.part"
 
 
 def write_file(path: str | Path, data: bytes) -> None:
@@ -47,7 +56,7 @@ def write_file(path: str | Path, data: bytes) -> None:
         return
     name = os.fspath(path)  # strings all through: a data set has as many files as samples, and pathlib takes its time
     folder, last = os.path.split(name)
-    part = os.path.join(folder, f".{last}{mark_of_writer()}.part")  # noqa: PTH118
+    part = os.path.join(folder, _part_name(last))  # noqa: PTH118
     try:
         if _holds(name, data):
             return  # replacing a file costs four times what reading it does
@@ -103,8 +112,8 @@ def why(error: OSError) -> str:
 def put_in_place(path: Path) -> Iterator[Path]:
     """Give the name to write a file under, which then takes the place of `path`; one that holds the same is left alone.
 
-    Makes the folders of `path`. What goes to a URL is written on this machine first. Raises `StorageError` when the
-    place takes no more.
+    Makes the folders of `path`. Waits while another process writes the same file. What goes to a URL is written on this
+    machine first. Raises `StorageError` when the place takes no more.
     """
     if is_url(path):
         with tempfile.TemporaryDirectory(prefix="segdata-") as folder:
@@ -115,14 +124,36 @@ def put_in_place(path: Path) -> Iterator[Path]:
     part = part_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        if not path.exists() or not filecmp.cmp(part, path, shallow=False):
-            part.replace(path)
+        with _alone(part):
+            try:
+                yield part
+                if not path.exists() or not filecmp.cmp(part, path, shallow=False):
+                    part.replace(path)
+            finally:
+                with suppress(OSError):
+                    part.unlink(missing_ok=True)
     except OSError as error:
         raise storage_error(path, error) from error
-    finally:
+
+
+@contextmanager
+def _alone(part: Path) -> Iterator[None]:
+    """Make a file and be the one process that writes it; file systems without locks, and Windows, do without."""
+    if fcntl is None:
+        yield
+        return
+    while True:
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT, 0o666)
         with suppress(OSError):
-            part.unlink(missing_ok=True)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), part.stat()):
+                break
+        os.close(descriptor)  # the process before this one has put it in place
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

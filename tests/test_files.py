@@ -10,7 +10,7 @@ import pytest
 from running import ENV, times
 
 from segdata.errors import InputError, SampleError, StorageError
-from segdata.files import fingerprint, held, part_of, read_file, storage_error, write_file
+from segdata.files import fingerprint, held, part_of, put_in_place, read_file, storage_error, write_file
 
 
 @pytest.mark.parametrize("as_type", [str, lambda path: path])
@@ -132,3 +132,30 @@ def test_a_folder_is_held_by_one_process_until_it_ends(tmp_path):
     with held(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_of_255_bytes_is_written(tmp_path):
+    for name in ("x" * 251 + ".png", "\u4eba" * 83 + ".a.png"):
+        write_file(tmp_path / name, b"content")
+        with put_in_place(tmp_path / name) as part:
+            part.write_bytes(b"another")
+        assert (tmp_path / name).read_bytes() == b"another"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such locks")
+def test_of_two_processes_that_write_one_file_the_second_waits(tmp_path):
+    path = tmp_path / "file"
+    with put_in_place(path) as part:
+        part.write_bytes(b"the first")
+        code = f"""if True:
+            from pathlib import Path
+            from segdata.files import put_in_place
+            with put_in_place(Path({str(path)!r})) as part:
+                part.write_bytes(Path({str(path)!r}).read_bytes() + b" and the second")"""
+        second = subprocess.Popen([sys.executable, "-c", code])
+        with pytest.raises(subprocess.TimeoutExpired):
+            second.wait(2)
+    assert second.wait(60) == 0
+    assert path.read_bytes() == b"the first and the second"
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]

@@ -98,3 +98,24 @@ def test_a_run_can_be_killed_at_24_moments_spread_over_it(merged, tmp_path, chec
         check(merged, tmp_path / str(step), workers, [0.2 + step * (0.04 + 0.02 * workers)]) for step in range(24)
     )
     assert killed >= 10
+
+
+def killed_at_moments(moments, *commands):
+    script = Path(__file__).with_name("kill_moments.py")
+    arguments = [sys.executable, str(script), "--moments", str(moments), *commands]
+    done = subprocess.run(arguments, capture_output=True, text=True, env=ENV, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {found["command"]: found for found in map(json.loads, done.stdout.splitlines())}
+
+
+def test_commands_can_be_killed_at_random_moments():
+    commands = ("merge-coco", "edges", "split", "filter", "rank-labels", "export coco", "import coco", "review --apply")
+    found = killed_at_moments(3, *commands)
+    assert [each["killed"] for each in found.values()] == [3] * len(commands)
+
+
+@pytest.mark.slow
+def test_every_command_that_writes_can_be_killed_at_100_random_moments():
+    found = killed_at_moments(100)
+    assert len(found) > 40
+    assert {each["killed"] for each in found.values()} == {100}

@@ -7,7 +7,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
-from inputs import mutate_bytes
+from inputs import mutate_numbers
 from oracle import equal, of_polygons, of_rle, of_runs, union
 from reading import Reader, folder, samples
 
@@ -97,4 +97,4 @@ _WORDS = (
     ),
     *("1e309", "nan", "-1", "1_0", "99999999999999999999"),
 )
-READER = Reader("cvat", _seeds, mutate_bytes, _check, tuple(map(str.encode, _WORDS)), most_bytes=2048)
+READER = Reader("cvat", _seeds, mutate_numbers, _check, tuple(map(str.encode, _WORDS)), most_bytes=2048)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from inputs import each_by, mutate_bytes, pack, unpack
+from inputs import each_by, mutate_bytes, mutate_numbers, pack, unpack
 from oracle import equal, of_polygons, of_rle
 from reading import Reader, folder, samples
 
@@ -63,4 +63,4 @@ _WORDS = (
     b"1e309",
     b"nan",
 )
-READER = Reader("yolo", _seeds, each_by(mutate_bytes, mutate_bytes), _check, _WORDS, most_bytes=1024)
+READER = Reader("yolo", _seeds, each_by(mutate_bytes, mutate_numbers), _check, _WORDS, most_bytes=1024)

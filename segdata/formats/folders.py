@@ -49,7 +49,7 @@ def list_folder(folder: str | Path) -> Listing:
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda each: each.name):
                 is_folder = entry.is_dir(follow_symlinks=False)
-                if is_folder or entry.is_file():
+                if is_folder or os.path.isfile(entry):  # noqa: PTH113 - False for links in circles
                     _list(images, folders, entry.name, is_folder=is_folder)
     except (FileNotFoundError, NotADirectoryError):
         pass
@@ -200,8 +200,9 @@ def split_to_list(key: str, row: Row) -> str | None:
     'val'
     """
     split: str | None = row.get("split")
-    if "\n" in key:
-        raise SampleError("bad-name", f"the key {key!r} has two lines, and a list one for each key", "rename the photo")
+    if "\n" in key or key != key.strip(_SPACE):
+        what = "has two lines" if "\n" in key else "starts or ends with space"
+        raise SampleError("bad-name", f"the key {key!r} {what}, and a list has one for each key", "rename the photo")
     if split is None:
         return None
     if not split.isprintable() or split[:1] in {"", "."} or {*"/\\:"} & {*split}:

@@ -20,7 +20,7 @@ from segdata.dataset import Row, open_rows
 from segdata.domains import DOMAINS
 from segdata.engine import Engine, Inline, Lost
 from segdata.errors import InputError, SampleError
-from segdata.files import read_file, write_file
+from segdata.files import put_in_place, read_file
 from segdata.licences import licence_of
 from segdata.pixels import check_photo, decode_labels
 from segdata.quality.evaluate import Failure
@@ -156,7 +156,8 @@ def stats(
     if heat_map is not None:
         if found.heat_map is None:
             raise InputError(f"{data} has no mask with a person for a heat map", "leave --heat-map away")
-        write_file(as_path(heat_map), _png(heat_picture(found.heat_map)))
+        with put_in_place(as_path(heat_map)) as part:
+            part.write_bytes(_png(heat_picture(found.heat_map)))
     return found
 
 

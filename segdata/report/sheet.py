@@ -18,7 +18,7 @@ from PIL import ImageDraw, PngImagePlugin
 from segdata.dataset import METADATA, Row, RowIndex, find_images, open_rows
 from segdata.engine import Engine, Inline, Lost
 from segdata.errors import InputError, SegdataError
-from segdata.files import read_file, write_file
+from segdata.files import put_in_place, read_file
 from segdata.ops.expression import value_of
 from segdata.pixels import check_photo
 from segdata.report.choose import Chosen, choose
@@ -134,7 +134,8 @@ def view(
                 progress.advance()
     page = _Page(layout, show, _heading(root, chosen, where, sort), partial(_facts, sort=sort))
     pixels = page.drawn(chosen.rows, pictures)
-    write_file(place, _encoded(pixels, place.suffix.lower()))
+    with put_in_place(place) as part:
+        part.write_bytes(_encoded(pixels, place.suffix.lower()))
     problems = zip(chosen.rows, pictures, strict=True)
     return Sheet(
         data=str(data),

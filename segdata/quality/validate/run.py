@@ -117,7 +117,6 @@ def validate(
     if place is None:
         deque(findings, maxlen=0)
     else:
-        place.parent.mkdir(parents=True, exist_ok=True)
         write_lines(place, map(encode, findings))
     counts = tally.result()
     mended = {kind.code: kind.mendable for kind in counts if kind.mendable}
