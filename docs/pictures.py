@@ -27,13 +27,17 @@ from segdata import (
     crop_array,
     crop_box,
     domain_of,
+    duplicates,
     edge_label,
     face_ratio,
     frame_map,
+    grade_domains,
     iou,
     keypoints_box,
+    merge_coco,
     saliency_map,
     skeleton_map,
+    split,
     split_instances,
     view,
 )
@@ -291,11 +295,19 @@ PICTURES: dict[str, Callable[[Demo], list[tuple[str, Image]]]] = {
 }
 """Panels side by side, each with its words."""
 
-SHEETS: dict[str, dict[str, Any]] = {
-    "sheet": {"show": ["mask", "outline"]},
-    "differences": {"show": ["difference"], "preds": "preds"},
-}
-"""What `segdata view` draws of the demo's data set."""
+
+def draw_sheets(folder: Path) -> dict[str, Image]:
+    """Draw what `segdata view` does in the tutorial, after the tutorial's steps."""
+    mine, bundled = folder / "mine", folder / "bundled"
+    options: dict[str, Any] = {"columns": 4, "width": 900}
+    merge_coco(folder / "annotations.json", images=folder / "photos", out=mine)
+    view(mine, sheet=folder / "sheet.png", **options)
+    duplicates(mine, write=True)
+    split(mine, group_by="duplicate_group")
+    grade_domains(mine, faces="keypoints")
+    annotate(folder / "photos", out=bundled)
+    view(mine, sheet=folder / "differences.png", preds=bundled, show=["difference"], **options)
+    return {name: decode_image(read_file(folder / f"{name}.png")) for name in ("sheet", "differences")}
 
 
 def side_by_side(panels: list[tuple[str, Image]]) -> Image:
@@ -322,12 +334,7 @@ def draw_pictures(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as place:
         data = Demo(Path(place) / "demo")
         pictures = {name: side_by_side(panels(data)) for name, panels in PICTURES.items()}
-        for name, options in SHEETS.items():
-            sheet, given = data.folder / f"{name}.png", dict(options)
-            if "preds" in given:
-                given["preds"] = data.folder / given["preds"]
-            view(data.folder / "data", sheet=sheet, width=900, columns=4, **given)
-            pictures[name] = decode_image(read_file(sheet))
+        pictures |= draw_sheets(data.folder)
     for name, picture in pictures.items():
         Pillow.fromarray(picture).save(folder / f"{name}.jpg", quality=_QUALITY, optimize=True)
 
