@@ -1,6 +1,8 @@
 """A Dask cluster does what processes do: all results in order, whatever happens to its workers and its scheduler."""
 
+import json
 import os
+import random
 import signal
 import sys
 import time
@@ -295,3 +297,36 @@ def test_an_interrupted_command_leaves_no_work_behind_and_can_go_on(cluster, sha
     left = len(list(out.rglob("*.png")))
     time.sleep(1)
     assert len(list(out.rglob("*.png"))) == left < 38
+
+
+@pytest.mark.slow
+def test_twenty_thousand_samples_come_out_the_same_though_workers_are_killed_at_random(cluster, shared_data, tmp_path):
+    coco = _repeated(coco_subset(shared_data, tmp_path / "few.json", 100), tmp_path / "coco.json", 200)
+    cluster.wait_for_workers()
+    assert segdata("merge-coco", coco, "--out", tmp_path / "here", "--engine", "inline", timeout=600).returncode == 0
+    command = ("merge-coco", coco, "--out", tmp_path / "there", "--engine", "dask", "--scheduler", cluster.address)
+    draw, killed = random.Random(1), 0
+    with start(*command) as process:
+        while process.poll() is None:
+            time.sleep(draw.uniform(0.5, 4))
+            draw.choice(cluster.workers).kill()
+            killed += 1
+        _, error = process.communicate()
+    assert process.returncode == 0, error
+    assert killed >= 5
+    assert tree(tmp_path / "there") == tree(tmp_path / "here")
+
+
+def _repeated(few, path, times):
+    """Write a COCO file in which the photos of another come so many times, under new names and ids."""
+    found = json.loads(few.read_bytes())
+    images, annotations = [], []
+    for turn in range(times):
+        for image in found["images"]:
+            name = f"{turn:03}/{image['file_name']}"
+            images += [{**image, "id": image["id"] * times + turn, "file_name": name}]
+        for each in found["annotations"]:
+            ids = {"id": each["id"] * times + turn, "image_id": each["image_id"] * times + turn}
+            annotations.append({**each, **ids})
+    path.write_text(json.dumps({**found, "images": images, "annotations": annotations}))
+    return path
