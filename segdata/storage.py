@@ -28,7 +28,7 @@ _Result = TypeVar("_Result")
 LARGEST_FILE = 1 << 31
 """Bytes of a sample's file that is read from a store; none that is larger is a photo or mask that could be opened."""
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+(://|::)")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+(://|::.*://)")
 _LOCAL = re.compile(r"(file|local)://")
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az", "adl": "az"}
 _WHOLE = {*_EXTRAS, "memory", "oss", "r2"}
