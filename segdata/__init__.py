@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from segdata.domains import domain_of, face_ratio
     from segdata.engine import DaskCluster, Engine, Inline, Processes
     from segdata.errors import InputError, SampleError, SegdataError, StorageError
+    from segdata.journal import Report
     from segdata.masks import mask_to_rle, merge_rles, polygons_to_rle, rle_to_mask, segmentation_to_rle
     from segdata.models.base import Segmenter
     from segdata.models.export import Export, export_model
@@ -64,7 +65,6 @@ if TYPE_CHECKING:
     from segdata.report.sheet import Sheet, view
     from segdata.report.write_report import ReportFile, write_report
     from segdata.sample import Outcome, Person, Rle, Sample
-    from segdata.steps import Report
 
 _HOMES = {
     "segdata.cluster": "ClusterCheck check_cluster",
@@ -72,6 +72,7 @@ _HOMES = {
     "segdata.domains": "domain_of face_ratio",
     "segdata.engine": "DaskCluster Engine Inline Processes",
     "segdata.errors": "InputError SampleError SegdataError StorageError",
+    "segdata.journal": "Report",
     "segdata.masks": "mask_to_rle merge_rles polygons_to_rle rle_to_mask segmentation_to_rle",
     "segdata.models.base": "Segmenter",
     "segdata.models.export": "Export export_model",
@@ -117,7 +118,6 @@ _HOMES = {
     "segdata.report.sheet": "Sheet view",
     "segdata.report.write_report": "ReportFile write_report",
     "segdata.sample": "Outcome Person Rle Sample",
-    "segdata.steps": "Report",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 

@@ -11,13 +11,13 @@ import typer
 
 from segdata.cli.output import print_json, show_table
 from segdata.cli.terminal import echo
+from segdata.journal import Report
 from segdata.models.train import TrainReport
 from segdata.ops.annotate_video import VideoReport
 from segdata.ops.grade_domains import Grades
 from segdata.ops.split import SplitReport
 from segdata.quality.evaluate import Comparison, Evaluation
 from segdata.recipe import StepResult
-from segdata.steps import Report
 
 _SHOWN = 5
 _BAR = 40

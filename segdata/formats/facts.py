@@ -14,9 +14,10 @@ import numpy as np
 from segdata.dataset import Row
 from segdata.errors import SampleError
 from segdata.formats.base import Encoded, Incoming, Outgoing
+from segdata.journal import EXPORTED
 from segdata.masks import Mask, mask_to_rle, merge_rles, rle_area, rle_box, rle_to_mask, segmentation_to_rle
 from segdata.sample import Person, Rle, Sample, encode
-from segdata.steps import EXPORTED, FINGERPRINTS
+from segdata.steps import FINGERPRINTS
 
 LARGEST_FILE = 1 << 30
 """Bytes of the largest photo or mask that goes out or comes in."""

@@ -17,6 +17,7 @@ from segdata.dataset import METADATA, Row, open_rows
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
+from segdata.journal import Report
 from segdata.models.base import Segmenter
 from segdata.models.inference import segment
 from segdata.models.registry import open_model
@@ -25,7 +26,7 @@ from segdata.ops.knowledge import Knowledge, require_knowledge
 from segdata.pixels import decode_image, encode_png
 from segdata.quality.certainty import confidence, uncertainty
 from segdata.sample import encode, path_of
-from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
+from segdata.steps import Progress, Result, mark_of, run_step, unchanged, updated
 from segdata.storage import as_path, join_path, lies_in
 
 STEP = "annotate"

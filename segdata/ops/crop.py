@@ -16,6 +16,7 @@ from segdata.dataset import Row, open_rows
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
+from segdata.journal import Report
 from segdata.masks import rle_to_mask
 from segdata.ops.crop_geometry import (
     MARGIN,
@@ -32,7 +33,7 @@ from segdata.ops.merge_coco import IGNORED
 from segdata.ops.poses import detected_keypoints, owner_of, persons_of, poses_entry, require_poses
 from segdata.pixels import decode_image, decode_labels, encode_photo, encode_png
 from segdata.sample import Person, encode
-from segdata.steps import FINGERPRINTS, Progress, Report, Result, SkipError, mark_of, run_step, unchanged, updated
+from segdata.steps import FINGERPRINTS, Progress, Result, SkipError, mark_of, run_step, unchanged, updated
 from segdata.storage import as_path, join_path, lies_in
 
 STEP = "crop"

@@ -16,8 +16,9 @@ from segdata.dataset import Row, open_rows, place_of_labels
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
+from segdata.journal import Report
 from segdata.pixels import decode_mask, encode_png
-from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
+from segdata.steps import Progress, Result, mark_of, run_step, unchanged, updated
 from segdata.storage import join_path
 
 STEP = "edges"

@@ -19,11 +19,12 @@ from segdata.files import fingerprint, is_file, read_file, write_file
 from segdata.formats.base import Encoded, Export, Outgoing, WriteOptions
 from segdata.formats.polygons import lost_pixels
 from segdata.formats.registry import find_format
+from segdata.journal import EXPORTED, Report
 from segdata.masks import mask_to_rle, merge_rles, rle_area, rle_box, rle_to_mask
 from segdata.pixels import decode_mask
 from segdata.sample import Person, encode, path_of
 from segdata.shards import loose_name
-from segdata.steps import EXPORTED, Progress, Report, Result, run_step, unchanged, updated
+from segdata.steps import Progress, Result, run_step, unchanged, updated
 from segdata.storage import as_path, join_path
 
 RECORDS = ".segdata"

@@ -12,11 +12,12 @@ from segdata.dataset import Dataset, Row
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import fingerprint, read_file, write_file
+from segdata.journal import Report
 from segdata.licences import LICENCE_USES, NOT_STATED, LicenceUse, licence_of
 from segdata.ops.expression import Columns, Expression, columns_of
 from segdata.sample import Outcome, encode, path_of
 from segdata.shards import loose_name
-from segdata.steps import FINGERPRINTS, Progress, Report, Result, run_step, unchanged, updated
+from segdata.steps import FINGERPRINTS, Progress, Result, run_step, unchanged, updated
 from segdata.storage import as_path, join_path, lies_in
 
 STEP = "filter"

@@ -22,11 +22,12 @@ from segdata.domains import DOMAINS, domain_of, face_ratio
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import fingerprint, make_folder, read_file, storage_error
+from segdata.journal import Report
 from segdata.ops.faces import dominant_face, face_from_keypoints
 from segdata.ops.poses import persons_of
 from segdata.pixels import check_photo, decode_image
 from segdata.sample import Outcome, Person, encode
-from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
+from segdata.steps import Progress, Result, mark_of, run_step, unchanged, updated
 from segdata.storage import as_path, join_path
 
 STEP = "grade-domains"

@@ -17,11 +17,12 @@ from segdata.files import fingerprint, read_file, write_file
 from segdata.formats.base import Incoming, ReadOptions
 from segdata.formats.folders import find_photo
 from segdata.formats.registry import find_format, recognise
+from segdata.journal import Report
 from segdata.masks import Mask, mask_to_rle, merge_rles, rle_area, rle_box, rle_to_mask
 from segdata.memory import DEFAULT
 from segdata.pixels import PhotoFacts, check_photo, encode_png, encode_rle_png
 from segdata.sample import Person, encode, path_of
-from segdata.steps import Progress, Report, Result, run_step, unchanged, updated
+from segdata.steps import Progress, Result, run_step, unchanged, updated
 from segdata.storage import as_path, join_path
 
 STEP = "import"

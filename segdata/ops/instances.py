@@ -17,13 +17,14 @@ from segdata.dataset import Dataset, Row
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
+from segdata.journal import Report
 from segdata.masks import Mask, mask_to_rle, rle_area, rle_to_mask
 from segdata.ops.affinity import Box, Labels, split_instances
 from segdata.ops.crop_geometry import crop_box
 from segdata.ops.poses import persons_of, poses_entry, require_poses
 from segdata.pixels import decode_image, decode_mask, encode_png
 from segdata.sample import Person, encode
-from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
+from segdata.steps import Progress, Result, mark_of, run_step, unchanged, updated
 from segdata.storage import as_path, join_path
 
 STEP = "instances"

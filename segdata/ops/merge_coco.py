@@ -24,12 +24,13 @@ from segdata.formats.coco import (
     person_of,
     read_bytes,
 )
+from segdata.journal import Report
 from segdata.masks import mask_to_rle, merge_rles, rle_to_mask
 from segdata.memory import DEFAULT
 from segdata.ops.poses import dominant_person
 from segdata.pixels import PhotoFacts, check_photo, encode_png, encode_rle_png, upright_mask, upright_point
 from segdata.sample import Outcome, Person, Rle, encode, key_of, path_of
-from segdata.steps import Progress, Report, Result, SkipError, mark_of, run_step, unchanged, updated
+from segdata.steps import Progress, Result, SkipError, mark_of, run_step, unchanged, updated
 from segdata.storage import as_path, join_path
 
 STEP = "merge-coco"

@@ -16,10 +16,11 @@ from segdata.dataset import Row, find_images
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
+from segdata.journal import Report
 from segdata.masks import Mask, mask_to_rle, rle_area, rle_box
 from segdata.pixels import check_photo, decode_labels, encode_rle_png
 from segdata.sample import Person
-from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
+from segdata.steps import Progress, Result, mark_of, run_step, unchanged, updated
 from segdata.storage import as_path, join_path
 
 STEP = "merge-parts"

@@ -13,10 +13,11 @@ from segdata.dataset import METADATA, Dataset, Row, RowIndex, find_images
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file
+from segdata.journal import Report
 from segdata.pixels import decode_mask, decode_probability
 from segdata.quality.label_errors import disagreement
 from segdata.sample import path_of
-from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
+from segdata.steps import Progress, Result, mark_of, run_step, unchanged, updated
 from segdata.storage import as_path, join_path
 
 STEP = "rank-labels"

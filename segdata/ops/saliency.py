@@ -15,6 +15,7 @@ from segdata.dataset import Row, open_rows, place_of_labels
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
+from segdata.journal import Report
 from segdata.ops.poses import (
     annotated_keypoints,
     detected_keypoints,
@@ -26,7 +27,7 @@ from segdata.ops.poses import (
 from segdata.ops.saliency_map import FALL_OFF, saliency_map, saliency_preview
 from segdata.pixels import check_photo, decode_image, encode_photo, encode_png
 from segdata.sample import encode
-from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
+from segdata.steps import Progress, Result, mark_of, run_step, unchanged, updated
 from segdata.storage import join_path
 
 STEP = "saliency"

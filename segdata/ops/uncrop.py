@@ -15,11 +15,12 @@ from segdata.dataset import Dataset, Row, open_rows
 from segdata.engine import Engine
 from segdata.errors import InputError, SampleError
 from segdata.files import read_file, write_file
+from segdata.journal import Report
 from segdata.ops.crop_geometry import Crop
 from segdata.ops.crop_geometry import uncrop as paste
 from segdata.pixels import decode_labels, decode_probability, encode_png
 from segdata.sample import encode, key_of
-from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
+from segdata.steps import Progress, Result, mark_of, run_step, unchanged, updated
 from segdata.storage import as_path, join_path
 
 STEP = "uncrop"

@@ -12,13 +12,13 @@ from segdata.dataset import METADATA, Dataset, write_lines
 from segdata.errors import InputError
 from segdata.formats.base import ReadOptions
 from segdata.formats.coco_json import FORMAT, open_coco
+from segdata.journal import Report
 from segdata.masks import polygons_to_rle, rle_to_mask, segmentation_to_rle
 from segdata.ops.export_dataset import export_dataset
 from segdata.ops.import_dataset import import_dataset
 from segdata.ops.merge_coco import merge_coco
 from segdata.pixels import MOST_PIXELS, encode_photo
 from segdata.sample import Rle, encode
-from segdata.steps import Report
 
 FILE = Path("annotations") / "instances_default.json"
 BOTH = ("person", "rider")

@@ -16,13 +16,13 @@ from segdata.dataset import Dataset
 from segdata.errors import InputError
 from segdata.formats.base import ReadOptions
 from segdata.formats.coco_panoptic import FORMAT, open_panoptic
+from segdata.journal import Report
 from segdata.masks import rle_to_mask
 from segdata.ops.export_dataset import export_dataset
 from segdata.ops.import_dataset import import_dataset
 from segdata.ops.merge_coco import merge_coco
 from segdata.pixels import encode_photo
 from segdata.sample import Person
-from segdata.steps import Report
 
 FILE = Path("annotations") / "panoptic_default.json"
 PNGS = Path("annotations") / "panoptic_default"

@@ -18,12 +18,12 @@ from segdata.dataset import Dataset
 from segdata.errors import InputError
 from segdata.formats.base import ReadOptions
 from segdata.formats.cvat import FORMAT
+from segdata.journal import Report
 from segdata.masks import rle_to_mask
 from segdata.ops.export_dataset import export_dataset
 from segdata.ops.import_dataset import import_dataset
 from segdata.pixels import MOST_PIXELS, encode_photo
 from segdata.sample import Outcome
-from segdata.steps import Report
 
 BOTH = ("person", "rider")
 

@@ -17,13 +17,13 @@ from segdata.formats import label_studio
 from segdata.formats.base import ReadOptions
 from segdata.formats.brush_rle import encode_brush
 from segdata.formats.label_studio import Tasks, recognise
+from segdata.journal import Report
 from segdata.masks import Mask, mask_to_rle, polygons_to_rle, rle_to_mask
 from segdata.ops.export_dataset import export_dataset
 from segdata.ops.import_dataset import import_dataset
 from segdata.ops.merge_coco import merge_coco
 from segdata.pixels import decode_mask, encode_photo, encode_png
 from segdata.sample import Person, Sample, encode
-from segdata.steps import Report
 
 SHAPE = (24, 40)
 

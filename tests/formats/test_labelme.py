@@ -16,12 +16,12 @@ from segdata.dataset import Dataset
 from segdata.errors import InputError
 from segdata.formats.base import ReadOptions
 from segdata.formats.labelme import FORMAT
+from segdata.journal import Report
 from segdata.masks import rle_to_mask
 from segdata.ops.export_dataset import export_dataset
 from segdata.ops.import_dataset import import_dataset
 from segdata.pixels import MOST_PIXELS, encode_photo, encode_png
 from segdata.sample import Outcome
-from segdata.steps import Report
 
 BOTH = ("person", "rider")
 PHOTO = encode_photo(np.zeros((8, 10, 3), np.uint8), ".png")

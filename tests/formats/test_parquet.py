@@ -32,13 +32,14 @@ from segdata.errors import InputError
 from segdata.formats import parquet, parquet_columns
 from segdata.formats.base import ReadOptions
 from segdata.formats.parquet import FORMAT
+from segdata.journal import Report
 from segdata.masks import mask_to_rle
 from segdata.ops.export_dataset import export_dataset
 from segdata.ops.import_dataset import import_dataset
 from segdata.ops.split import split
 from segdata.pixels import encode_png
 from segdata.sample import Person, encode
-from segdata.steps import FINGERPRINTS, Report
+from segdata.steps import FINGERPRINTS
 
 LEFT, RIGHT, DOT = block(1, 11, 0, 9), block(3, 12, 6, 15), block(0, 1, 15, 16)
 KEYS = ("someone", "shoot 1/v1.2/\u00fcber", "shoot 1/100%", "nobody", "a\nb/c")

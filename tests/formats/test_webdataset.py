@@ -38,6 +38,7 @@ from segdata.formats import facts as facts_format
 from segdata.formats import shards, tar_members, webdataset
 from segdata.formats.base import ReadOptions
 from segdata.formats.webdataset import FORMAT, name_of
+from segdata.journal import Report
 from segdata.masks import mask_to_rle
 from segdata.ops.export_dataset import export_dataset
 from segdata.ops.import_dataset import import_dataset
@@ -45,7 +46,7 @@ from segdata.ops.merge_coco import merge_coco
 from segdata.ops.split import split
 from segdata.pixels import decode_mask, encode_png
 from segdata.sample import Person, encode
-from segdata.steps import FINGERPRINTS, Report
+from segdata.steps import FINGERPRINTS
 
 LEFT, RIGHT, DOT = block(1, 11, 0, 9), block(3, 12, 6, 15), block(0, 1, 15, 16)
 KEYS = ("someone", "shoot 1/v1.2/\u00fcber", "shoot 1/100%", "__meta__/a.b", "nobody", "a\nb/c")

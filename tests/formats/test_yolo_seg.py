@@ -14,11 +14,11 @@ from segdata.dataset import Dataset
 from segdata.errors import InputError
 from segdata.formats.base import ReadOptions
 from segdata.formats.yolo_seg import FORMAT, open_yolo
+from segdata.journal import Report
 from segdata.masks import rle_to_mask
 from segdata.ops.export_dataset import export_dataset
 from segdata.ops.import_dataset import import_dataset
 from segdata.ops.merge_coco import merge_coco
-from segdata.steps import Report
 
 HEIGHT, WIDTH = SHAPE
 BOTH = ("person", "rider")

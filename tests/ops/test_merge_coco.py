@@ -14,12 +14,12 @@ from pycocotools.coco import COCO
 
 from segdata.dataset import Dataset
 from segdata.errors import InputError
+from segdata.journal import Report
 from segdata.masks import rle_to_mask
 from segdata.memory import Share
 from segdata.ops.merge_coco import merge_coco
 from segdata.pixels import upright_mask
 from segdata.sample import Outcome, Rle, Sample
-from segdata.steps import Report
 
 HEIGHT, WIDTH = 8, 12
 SQUARE = [1.0, 1.0, 5.0, 1.0, 5.0, 5.0, 1.0, 5.0]

@@ -12,11 +12,11 @@ from PIL import Image
 
 from segdata.dataset import Dataset
 from segdata.errors import InputError
+from segdata.journal import Report
 from segdata.masks import rle_to_mask
 from segdata.ops.merge_parts import merge_labels, merge_parts, read_names
 from segdata.pixels import encode_png
 from segdata.sample import Outcome
-from segdata.steps import Report
 
 LABELS = np.array([[0, 0, 3, 3], [0, 7, 7, 58]], np.uint8)
 

@@ -13,13 +13,14 @@ from segdata.dataset import UNREADABLE, Dataset, Row
 from segdata.engine import Engine
 from segdata.errors import SampleError
 from segdata.files import read_file, write_file
+from segdata.journal import Report
 from segdata.masks import rle_area, rle_box
 from segdata.pixels import check_photo, encode_png
 from segdata.quality.validate.across import Hashes, hash_of
 from segdata.quality.validate.findings import Finding
 from segdata.quality.validate.samples import CheckSample, key_in, two_colours
 from segdata.sample import Outcome, Rle, path_of
-from segdata.steps import Progress, Report, Result, mark_of, run_step, unchanged, updated
+from segdata.steps import Progress, Result, mark_of, run_step, unchanged, updated
 from segdata.storage import join_path
 
 STEP = "fix"

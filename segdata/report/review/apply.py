@@ -15,13 +15,14 @@ import numpy.typing as npt
 from segdata.dataset import Dataset, Row
 from segdata.errors import InputError, SampleError
 from segdata.files import fingerprint, read_file, write_file
+from segdata.journal import Report
 from segdata.masks import Mask, check_rle, rle_to_mask
 from segdata.pixels import encode_png
 from segdata.report.review.images import StoredMask, read_mask
 from segdata.report.review.places import Place
 from segdata.report.review.store import STORE, VERDICTS, Decision, Store
 from segdata.sample import encode, path_of
-from segdata.steps import Progress, Report, Result, run_step
+from segdata.steps import Progress, Result, run_step
 
 STEP = "review"
 ORIGINALS = ".review-originals"
