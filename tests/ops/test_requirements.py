@@ -21,8 +21,8 @@ def test_it_is_known_how_each_package_is_imported_and_what_needs_it() -> None:
     assert {re.match(r"[\w-]+", line)[0] for line in LINES} == set(USES)
 
 
-def test_every_extra_but_that_of_the_tests_is_looked_at() -> None:
-    assert {*EXTRAS, "test"} == set(PROJECT["optional-dependencies"])
+def test_every_extra_but_those_of_contributors_is_looked_at() -> None:
+    assert {*EXTRAS, "test", "docs"} == set(PROJECT["optional-dependencies"])
 
 
 @pytest.mark.parametrize("line", LINES)
