@@ -15,9 +15,8 @@ def demo(
 ) -> None:
     """Build a small data set and score masks on it.
 
-    Needs no download: the photos come with scikit-image, the masks that are scored from OpenCV's GrabCut. It leaves
-    photos/, annotations.json, recipe.toml, data/, preds/ and scores.toml in OUT, so that every step can be repeated
-    by hand.
+    Needs no download: the photos come with scikit-image, the masks that are scored from the bundled model. It leaves
+    photos/, annotations.json, recipe.toml, data/ and preds/ in OUT, so that every step can be repeated by hand.
 
     \b
     Example:

@@ -1,12 +1,14 @@
 """The demo runs the whole chain without a download, and goes on where it was interrupted."""
 
 import os
+import re
 import signal
 import sys
 
 import pytest
 from running import segdata, start, times, tree, wait_for
 
+from segdata.cli.demo import demo as command
 from segdata.dataset import Dataset
 from segdata.demo.demo import demo
 from segdata.errors import InputError
@@ -28,6 +30,11 @@ def test_it_leaves_photos_data_predictions_and_scores(whole):
     names = {name.partition("/")[0] for name in tree(folder)}
     assert names == {"annotations.json", "data", "photos", "preds", "recipe.toml"}
     assert all((folder / "data" / sample.edge_file_name).is_file() for sample in Dataset(folder / "data"))
+
+
+def test_the_help_of_the_command_names_what_is_left(whole):
+    named = set(re.findall(r"[\w.]+/|\w+\.(?:json|toml)", command.__doc__))
+    assert named == {path.name + "/" * path.is_dir() for path in whole[0].iterdir()}
 
 
 def test_the_scores_are_those_of_the_predictions(whole):
