@@ -148,3 +148,40 @@ def test_the_command_shows_the_figure(frames: Path, tmp_path: Path) -> None:
     both = segdata("annotate", frames, "--video", frames, "--out", tmp_path / "other")
     assert both.returncode == 2
     assert "photos or a video" in both.stderr
+
+
+def test_a_video_none_of_whose_frames_can_be_read_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "001.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"has no frame that can be read .*001\.png"):
+        annotate_video(tmp_path / "frames", out=tmp_path / "out")
+
+
+def test_a_folder_with_something_else_is_left_alone(frames: Path, tmp_path: Path) -> None:
+    (tmp_path / "metadata.jsonl").write_text("")
+    with pytest.raises(InputError, match="holds something else"):
+        annotate_video(frames, out=tmp_path)
+
+
+def test_a_model_that_wants_saliency_maps_is_refused(frames: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    class Wanting:
+        name, who, threshold, pixels, sha256 = "wanting", ("dominant", "all"), 0.5, None, None
+        fourth, uses_domains = "saliency", False
+
+    monkeypatch.setattr("segdata.ops.annotate_video.open_model", lambda _: Wanting())
+    with pytest.raises(InputError, match="wanting wants saliency maps"):
+        annotate_video(frames, out=tmp_path / "out", model="any")
+
+
+def test_flicker_is_measured_between_frames_of_one_size(frames: Path, tmp_path: Path) -> None:
+    mixed = tmp_path / "frames"
+    mixed.mkdir()
+    for number, frame in enumerate(sorted(frames.iterdir())[:3]):
+        image = decode_image(frame.read_bytes())
+        (mixed / frame.name).write_bytes(encode_photo(image if number else image[:500].copy(), ".png"))
+    two = tmp_path / "two"
+    two.mkdir()
+    for frame in sorted(mixed.iterdir())[1:]:
+        (two / frame.name).write_bytes(frame.read_bytes())
+    whole, part = (annotate_video(each, out=tmp_path / f"out {each.name}") for each in (mixed, two))
+    assert whole.temporal_consistency == part.temporal_consistency

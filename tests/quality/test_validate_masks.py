@@ -137,6 +137,15 @@ def test_a_keypoint_off_its_mask_is_as_far_as_to_the_nearest_of_its_pixels(x, y,
     )
     assert fault.code == "keypoint-off-mask"
     assert fault.message == f"has a visible keypoint (0) {off} pixels off its mask"
+    assert codes(mask, keypoints=[(37, 50, 2), (50, 27, 2)]) == [], "three pixels are no distance"
+
+
+@pytest.mark.parametrize(("box", "code"), [((40, 40, 20, 30), "box-mismatch"), ((40, 55, 20, 30), "box-elsewhere")])
+def test_a_box_that_shares_half_with_that_of_the_mask_is_off_and_else_it_lies_elsewhere(box, code):
+    mask = np.zeros((100, 100), bool)
+    mask[30:60, 40:60] = True
+    assert codes(mask, box=box) == [code]
+    assert codes(mask.T, box=(box[1], box[0], box[3], box[2])) == [code]
 
 
 def test_of_several_tiny_parts_the_first_is_named_by_its_place():
