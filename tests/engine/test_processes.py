@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -135,16 +134,7 @@ def test_a_worker_that_dies_amid_tasks_larger_than_a_pipe_does_not_hang_the_run(
 
 @linux
 def test_nothing_is_lost_when_workers_are_killed_at_random():
-    rng, stop, killed = random.Random(0), threading.Event(), []
-
-    def assassin():
-        for _ in range(3):
-            if stop.wait(1.2):
-                return
-            workers = [pid for pid in children(os.getpid()) if b"spawn_main" in command_of(pid)]
-            if workers:
-                killed.append(rng.choice(workers))
-                os.kill(killed[-1], signal.SIGKILL)
+    rng, killed, results = random.Random(0), [], []
 
     def command_of(pid):
         try:
@@ -152,14 +142,14 @@ def test_nothing_is_lost_when_workers_are_killed_at_random():
         except OSError:
             return b""
 
-    thread = threading.Thread(target=assassin)
-    thread.start()
-    try:
-        assert list(Processes(2).map(slow, range(600))) == list(range(600))
-    finally:
-        stop.set()
-        thread.join()
-    assert killed
+    for result in Processes(2).map(slow, range(600)):
+        results.append(result)
+        if len(results) in {50, 200, 400}:  # amid the work, however long workers take to start
+            workers = [pid for pid in children(os.getpid()) if b"spawn_main" in command_of(pid)]
+            killed.append(rng.choice(workers))
+            os.kill(killed[-1], signal.SIGKILL)
+    assert results == list(range(600))
+    assert len(set(killed)) == 3
 
 
 SCRIPT = """
