@@ -24,7 +24,7 @@ _TITLES = {
     "pixels": "Masks and pixels",
     "dataset": "Data sets",
     "sample": "Data sets",
-    "steps": "Data sets",
+    "journal": "Data sets",
     "domains": "Steps",
     "recipe": "Steps",
 }

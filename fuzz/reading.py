@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from inputs import Mutator
 
-MOST_PIXELS = 1 << 24
+MOST_PIXELS = 1 << 22
 """Claims above this are refused here as those above 2^30 are elsewhere: memory is in proportion to what is claimed."""
 
 

@@ -59,7 +59,7 @@ def mounted(place: Path, size: int) -> Iterator[Callable[..., None]]:
     try:
         yield lambda *options: mount("remount", *options)
     finally:
-        subprocess.run(["umount", str(place)], check=True)
+        subprocess.run(["umount", "--lazy", str(place)], check=True)  # an error may still hold a file open
 
 
 def bytes_in(folder: Path) -> int:
