@@ -19,7 +19,7 @@ from segdata.errors import InputError
 
 _Work: TypeAlias = tuple[str, Callable[[Any], Any]]
 
-TRIES_ALONE = 2  # whoever kills workers from outside may hit one that is innocent
+TRIES_ALONE = 3  # whoever kills workers from outside may hit one that is innocent
 
 
 class Done(NamedTuple):

@@ -308,12 +308,12 @@ def test_twenty_thousand_samples_come_out_the_same_though_workers_are_killed_at_
     draw, killed = random.Random(1), 0
     with start(*command) as process:
         while process.poll() is None:
-            time.sleep(draw.uniform(0.5, 4))
+            time.sleep(draw.uniform(2, 8))
             draw.choice(cluster.workers).kill()
             killed += 1
         _, error = process.communicate()
     assert process.returncode == 0, error
-    assert killed >= 5
+    assert killed >= 3
     assert tree(tmp_path / "there") == tree(tmp_path / "here")
 
 
