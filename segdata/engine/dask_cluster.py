@@ -43,7 +43,7 @@ class DaskCluster:
     those that are late, and up to eight times that are held while the results of an earlier one are awaited, so memory
     does not depend on how many tasks there are. The batches of a worker that dies are run again; a batch that ends each
     worker it is given to (as often as the scheduler's setting allowed-failures says) is taken apart, and the task that
-    ends its worker alone, and once more when it is tried again, comes back as `Lost`. Where the scheduler is gone for
+    ends its worker alone, and twice more when it is tried again, comes back as `Lost`. Where the scheduler is gone for
     up to five minutes, what was in flight is handed to the one that comes back.
 
     The function and its tasks are importable on the workers, which see the same files; relative paths are those of the
