@@ -33,9 +33,8 @@ class Reader(NamedTuple):
 
 
 def folder() -> Path:
-    """Make a folder in memory, which goes when the process ends."""
-    memory = Path("/dev/shm")
-    path = Path(tempfile.mkdtemp(prefix="segdata-fuzz-", dir=memory if memory.is_dir() else None))
+    """Make a folder, which goes when the process ends."""
+    path = Path(tempfile.mkdtemp(prefix="segdata-fuzz-"))
     atexit.register(shutil.rmtree, path, ignore_errors=True)
     return path
 

@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 READERS = sorted(path.stem for path in (HERE / "readers").glob("*.py"))
 SECONDS = 2
 MEGABYTES = 1024
-ROUND = 20_000
+ROUND = 10_000
 """How many inputs a process takes: atheris keeps the outcome of every comparison of arrays in memory."""
 
 
@@ -109,7 +109,8 @@ def main() -> int:
     total = {"reader": options.reader, "inputs": 0, "accepted": 0, "seconds": 0.0, "edges": 0, "peak_megabytes": 0}
     begun = time.monotonic()
     found = False
-    with tempfile.TemporaryDirectory(prefix="segdata-fuzz-") as name:
+    memory = "/dev/shm"  # where there is none, files are on the disk
+    with tempfile.TemporaryDirectory(prefix="segdata-fuzz-", dir=memory if Path(memory).is_dir() else None) as name:
         scratch = Path(name)
         corpus = options.corpus or scratch / "corpus"
         flags = _flags(find_reader(options.reader), keep, corpus, scratch / "words")
@@ -155,7 +156,7 @@ def _round(total: dict, flags: list[str], keep: Path, scratch: Path) -> bool:
         [sys.executable, __file__, "--fuzz", total["reader"], str(counts), *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TMPDIR": str(scratch)},
         check=False,
     )
     log = done.stdout.decode(errors="replace")
