@@ -41,9 +41,9 @@ def average_precision(photos: Sequence[Photo]) -> AveragePrecision:
 
     In the order of their scores, found instances match the true one of the photo with the highest IoU that is not yet
     matched, if that reaches the threshold. Equal to pycocotools' COCOeval (all areas, any number of instances) where no
-    two scores are equal. Instances of one score are taken together, so that the order of photos does not matter: with one
-    score for all, precision p at recall r gives p at the recalls up to r. Within a photo those of one score match in the
-    order given. Without any true instance the figures are NaN.
+    two scores are equal. Instances of one score are taken together, so that the order of photos does not matter: with
+    one score for all, precision p at recall r gives p at the recalls up to r. Within a photo, those of one score match
+    in the order given. Without any true instance the figures are NaN.
 
     Source: portrait_instance.txt 3.2.2. Raises `InputError` where the scores are not as many as the instances or not
     finite, `SampleError` (``size-mismatch``) where instances of a photo differ in size.
