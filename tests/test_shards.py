@@ -11,6 +11,7 @@ from segdata import filter as filter_dataset
 from segdata.engine import Processes
 from segdata.errors import InputError, SampleError
 from segdata.files import has_content, is_file, read_file
+from segdata.report.review.places import Place
 from segdata.shards import loose_name
 
 COUNT = 20
@@ -232,3 +233,27 @@ def test_keys_with_dots_and_folders_come_back(tmp_path):
     assert row["mask_file_name"] == "shards/000000.tar/shoot%2E1/a%2Eb c.mask.png"
     assert read_file(tmp_path / "data" / row["mask_file_name"])
     assert loose_name("mask_file_name", row["key"], row["mask_file_name"]) == "masks/shoot.1/a.b c.png"
+
+
+def test_what_is_mended_in_them_lies_loose(coco, images, tmp_path):
+    merge_coco(coco, images=images, out=tmp_path / "data", shards=2)
+    metadata = tmp_path / "data" / "metadata.jsonl"
+    found = rows(metadata)
+    found[0]["width"] += 1
+    metadata.write_text("".join(f"{json.dumps(row)}\n" for row in found))
+    assert validate(tmp_path / "data", fix=tmp_path / "mended").mended == {"row-size": 1}
+    row = rows(tmp_path / "mended" / "metadata.jsonl")[0]
+    assert row["width"] == found[0]["width"] - 1
+    assert row["mask_file_name"] == f"masks/{row['key']}.png"
+    assert read_file(tmp_path / "mended" / row["mask_file_name"])
+    assert not (tmp_path / "mended" / "shards").exists()
+
+
+def test_they_are_reviewed(sharded):
+    place = Place(sharded)
+    row = rows(sharded / "metadata.jsonl")[0]
+    assert place.read(row["mask_file_name"]) == read_file(sharded / row["mask_file_name"])
+    with pytest.raises(SampleError, match="does not exist"):
+        place.find("shards/000000.tar/none.png")
+    with pytest.raises(SampleError, match="does not exist"):
+        place.find("shards/000009.tar/none.png")

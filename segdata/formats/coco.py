@@ -417,7 +417,11 @@ def _descriptor(path: str) -> int:
 
 def read_bytes(path: str, offset: int, length: int) -> bytes:
     """Read `length` bytes at `offset`; the file stays open for the next call."""
-    return os.pread(_descriptor(path), length, offset)
+    descriptor = _descriptor(path)
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, length, offset)
+    os.lseek(descriptor, offset, os.SEEK_SET)  # Windows
+    return os.read(descriptor, length)
 
 
 def category_of(record: bytes) -> int | None:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from reviewing import block, make_dataset, read_rows, write_rows
 
+from segdata import filter as filter_dataset
 from segdata.errors import InputError
-from segdata.files import fingerprint
+from segdata.files import fingerprint, read_file
 from segdata.masks import mask_to_rle
 from segdata.pixels import decode_labels, decode_mask, encode_png
 from segdata.report.review.apply import COLUMNS, ORIGINALS, apply_review
@@ -302,3 +303,23 @@ def test_it_can_be_killed_at_every_operation_on_files_and_run_again(data, tmp_pa
     assert np.array_equal(decode_mask(mask_path(data, 2).read_bytes())[0], block(1))
     assert (data / ORIGINALS / "masks" / f"{key_of(0)}.png").read_bytes() == old
     assert not list(data.rglob("*.part"))
+
+
+def test_a_corrected_mask_of_a_sharded_data_set_lies_by_itself_and_the_archive_stays(tmp_path):
+    data = tmp_path / "sharded"
+    filter_dataset(make_dataset(tmp_path / "data", 3), where="width > 0", out=data, shards=1)
+    before, old = files(data), read_rows(data)
+    drawn_on = fingerprint(read_file(data / old[0]["mask_file_name"]))
+    with Store(data) as store:
+        save = {"version": 0, "verdict": "accept", "comment": "", "mask": mask_to_rle(NEW), "drawn_on": drawn_on}
+        store.save(key_of(0), "Ann", request="1", **save)
+    assert apply_review(data).corrected == 1
+    row, *others = read_rows(data)
+    assert row["mask_file_name"] == f"masks/{key_of(0)}.png"
+    assert np.array_equal(decode_mask((data / row["mask_file_name"]).read_bytes())[0], NEW)
+    assert others == old[1:]
+    assert {name for name, data in files(data).items() if before.get(name) != data} == {
+        "metadata.jsonl",
+        row["mask_file_name"],
+    }
+    assert apply_review(data).corrected == 0

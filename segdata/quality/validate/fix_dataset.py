@@ -20,6 +20,7 @@ from segdata.quality.validate.across import Hashes, hash_of
 from segdata.quality.validate.findings import Finding
 from segdata.quality.validate.samples import CheckSample, key_in, two_colours
 from segdata.sample import Outcome, Rle, path_of
+from segdata.shards import loose_name
 from segdata.steps import Progress, Result, mark_of, run_step, unchanged, updated
 from segdata.storage import join_path
 
@@ -70,7 +71,7 @@ class FixSample(msgspec.Struct, frozen=True):
     check: CheckSample
     out: str
 
-    def __call__(self, key: str, payload: bytes, previous: Row | None) -> Result:  # noqa: ARG002 - the row has it
+    def __call__(self, key: str, payload: bytes, previous: Row | None) -> Result:
         """Copy the files, and give the mended row."""
         row = msgspec.json.decode(payload, type=dict[str, Any])
         files = dict(self._files(row))
@@ -82,8 +83,10 @@ class FixSample(msgspec.Struct, frozen=True):
         findings = [each for each in self.check((0, payload)).findings if each.mendable]
         for finding in findings:
             self._mend(mended, finding, files)
-        for name, data in files.items():
-            write_file(join_path(self.out, name), data)
+        for column, name in mended.items():
+            if column.endswith("file_name") and name in files:  # out of an archive, where it lay in one
+                mended[column] = loose_name(column, key, name)
+                write_file(join_path(self.out, mended[column]), files[name])
         return Result(updated(mended, STEP, mark, {}), fresh=True, note="mended" if findings else "")
 
     def _files(self, row: Row) -> Iterator[tuple[str, bytes]]:

@@ -17,11 +17,13 @@ from segdata.errors import InputError, SampleError
 from segdata.files import fingerprint, read_file, write_file
 from segdata.journal import Report
 from segdata.masks import Mask, check_rle, rle_to_mask
+from segdata.members import in_archive
 from segdata.pixels import encode_png
 from segdata.report.review.images import StoredMask, read_mask
 from segdata.report.review.places import Place
 from segdata.report.review.store import STORE, VERDICTS, Decision, Store
 from segdata.sample import encode, path_of
+from segdata.shards import loose_name
 from segdata.steps import Progress, Result, run_step
 
 STEP = "review"
@@ -125,8 +127,11 @@ class _Apply:
         )
         fresh = False
         if final.mask is not None and final.verdict == "accept":
-            name = row.get("mask_file_name") or f"masks/{key}.png"
-            fresh = self._write_mask(key, str(name), row, final)
+            stored = row.get("mask_file_name")
+            name = stored or f"masks/{key}.png"
+            if in_archive(name):  # where nothing is changed; the corrected mask lies by itself
+                name = loose_name("mask_file_name", key, name)
+            fresh = self._write_mask(key, str(name), stored, final)
             columns |= {"mask_file_name": name, CORRECTED: True}
             self.written.append((key, final.digest or ""))
             self.corrected += fresh
@@ -158,19 +163,20 @@ class _Apply:
         names = ", ".join(each.reviewer for each in verdicts)
         return msgspec.structs.replace(latest, reviewer=names, comment="; ".join(comments))
 
-    def _write_mask(self, key: str, name: str, row: Row, final: Decision) -> bool:
+    def _write_mask(self, key: str, name: str, stored_name: str | None, final: Decision) -> bool:
         """Put a corrected mask in the place of the stored one; tell whether that changed anything."""
         if final.mask is None:
             raise TypeError("the decision has no mask")
         check_rle(final.mask)
         mask = rle_to_mask(final.mask)
         path = self._inside(name)
-        if not path.exists():
-            if row.get("mask_file_name"):
+        archived = stored_name is not None and in_archive(stored_name)
+        if not path.exists() and not archived:
+            if stored_name:
                 raise SampleError("missing-file", f"{path} does not exist any more", "put it back")
             write_file(path, encode_png(mask.view(np.uint8) * np.uint8(255)))
             return True
-        data = read_file(path)
+        data = self.place.read(stored_name) if archived else read_file(path)
         stored = read_mask(data, str(path))
         if stored.person.shape == mask.shape and np.array_equal(stored.person, mask):
             return False
@@ -181,7 +187,7 @@ class _Apply:
                 f"look at {key} again in the review",
             )
         original = self._inside(f"{ORIGINALS}/{name}")
-        if not original.exists():
+        if not archived and not original.exists():
             write_file(original, data)
         write_file(path, encode_png(_as_stored(mask, stored)))
         return True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 from segdata.errors import InputError, SampleError
-from segdata.files import read_file
+from segdata.files import read_file, why
+from segdata.members import in_archive, size_of_member
 from segdata.sample import path_of
 from segdata.storage import here
 
@@ -41,20 +43,30 @@ class Place:
                 "leads-out", f"{path} is a link that leads out of {self.folder}", "name the folder with --images"
             )
         try:
-            state = os.stat(real)  # noqa: PTH116
-        except FileNotFoundError as error:
-            raise SampleError("missing-file", f"{path} does not exist") from error
+            size = _size_of(real)
         except OSError as error:
-            raise SampleError("unreadable-file", f"{path} cannot be read ({error.strerror})") from error
-        if not stat.S_ISREG(state.st_mode):
-            raise SampleError("unreadable-file", f"{path} is no file")
-        if state.st_size > LARGEST_FILE:
-            raise SampleError("huge-file", f"{path} has {state.st_size:,} bytes and is not opened")
+            raise SampleError("unreadable-file", f"{path} cannot be read ({why(error)})") from error
+        if size is None:
+            raise SampleError("missing-file", f"{path} does not exist")
+        if size > LARGEST_FILE:
+            raise SampleError("huge-file", f"{path} has {size:,} bytes and is not opened")
         return Path(real)
 
     def read(self, name: object) -> bytes:
         """Read a file of the folder. Raises as `find`."""
         return read_file(self.find(name))
+
+
+def _size_of(path: str) -> int | None:
+    try:
+        state = os.stat(path)  # noqa: PTH116
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        return size_of_member(path) if in_archive(path) else None
+    if not stat.S_ISREG(state.st_mode):
+        raise OSError(errno.EINVAL, "it is no file")
+    return state.st_size
 
 
 def find_photo(row: dict[str, object], root: Place, images: Place | None) -> Path:
