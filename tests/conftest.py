@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several that share the cores; torch would take all of them, and wait
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 settings.register_profile("segdata", deadline=None)  # a machine may be busy; how long an example takes is no promise
 settings.load_profile("segdata")
 
