@@ -14,10 +14,10 @@ from uuid import uuid4
 
 import msgspec
 
+from segdata import storage
 from segdata.engine.dask_cluster import connect
 from segdata.errors import InputError
 from segdata.models.catalogue import models
-from segdata.storage import here
 
 # Those that decide about the bytes of an output, and the one that workers and schedulers understand each other by.
 PACKAGES = (
@@ -68,7 +68,7 @@ def check_cluster(scheduler: str, paths: Iterable[str | Path] = ()) -> ClusterCh
     Raises `InputError` where no scheduler answers within ten seconds, for a path that is no folder here, and where
     distributed is not installed.
     """
-    folders = [str(here(path).absolute()) for path in paths]
+    folders = [str(storage.here(path).absolute()) for path in paths]
     for folder in folders:
         if not Path(folder).is_dir():
             raise InputError(f"{folder} is no folder on this machine", "give one that the workers share")

@@ -105,6 +105,8 @@ def storage_error(path: str | Path, error: OSError) -> StorageError | SampleErro
 
 def why(error: OSError) -> str:
     """Say in a few words why a file cannot be read or written."""
+    if isinstance(error, FileNotFoundError) and not error.strerror and str(error).count("/"):
+        return "there is no such file"  # some stores say its name alone
     return error.strerror or " ".join(str(error).split()) or type(error).__name__
 
 

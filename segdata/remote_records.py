@@ -30,12 +30,11 @@ class RemoteRecords:
 
     def __enter__(self) -> Path:
         """Give the folder. Raises `InputError` where the store cannot be read."""
+        storage.require_writable(self.home)
         self._temporary = tempfile.TemporaryDirectory(prefix="segdata-")
         self.folder = Path(self._temporary.name)
         try:
             there = storage.names_in(self.home)
-            if not there:
-                storage.require_bucket(self.home)
             for name in {*self.names} & {*there}:
                 storage.download(storage.join_path(self.home, name), self.folder / name)
             stem = self.journal.removesuffix("part")
@@ -44,10 +43,11 @@ class RemoteRecords:
                 for name in self._segments:
                     file.write(storage.read(storage.join_path(self.home, name)))
                 self._sent = file.tell()
-            if not self._sent:
+            if not self._segments:
                 (self.folder / self.journal).unlink()
             self._versions = self._versions_there()
         except OSError as error:
+            self._temporary.cleanup()
             raise InputError(
                 f"{self.home} cannot be read ({why(error)})", "check the address and your rights"
             ) from error
@@ -57,6 +57,11 @@ class RemoteRecords:
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):
             self._temporary.cleanup()
+
+    def begin(self) -> None:
+        """Leave a mark in the store that the step has begun, before the first of its files. Raises `StorageError`."""
+        if not self._segments:
+            self._add(b"")
 
     def keep(self, size: int, *, at_once: bool = False) -> None:
         """Send what the journal holds up to `size`, where that is much or some time has passed.
@@ -73,12 +78,15 @@ class RemoteRecords:
         with (self.folder / self.journal).open("rb") as file:
             file.seek(self._sent)
             data = file.read(more)
+        self._add(data)
+        self._sent = size
+        self._sent_at = time.monotonic()
+
+    def _add(self, data: bytes) -> None:
         last = int(self._segments[-1].split(".")[-2]) if self._segments else 0
         name = f"{self.journal.removesuffix('part')}{last + 1:08}.part"
         self._write(name, data)
         self._segments.append(name)
-        self._sent = size
-        self._sent_at = time.monotonic()
 
     def finish(self) -> None:
         """Put what has changed in the store. Raises `InputError` where another command did so meanwhile."""

@@ -177,6 +177,8 @@ def run_step(
             remote = RemoteRecords(home, (METADATA, OUTCOMES), journal_name(step)) if is_url(home) else None
             journal = Journal(step, out, stack.enter_context(remote) if remote else home, in_place=in_place)
             stack.enter_context(journal)
+            if remote is not None:
+                remote.begin()
         except OSError as error:
             raise storage_error(out, error) from error
         folder = f"{step}-shards" if in_place else "shards"

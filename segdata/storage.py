@@ -146,9 +146,11 @@ def _reach(url: str, store: Store) -> None:
     _reached.add(bucket)
 
 
-def require_bucket(url: str) -> None:
-    """Raise `InputError` where the bucket of a URL is known not to exist; stores of other kinds make their folders."""
+def require_writable(url: str) -> None:
+    """Raise `InputError` for a store that is for reading alone, and where its bucket is known not to exist."""
     store = store_of(url)
+    if store.protocol in _FOR_READING:
+        raise InputError(f"{url} cannot be written, for {store.protocol} is for reading alone", "choose another place")
     if store.protocol not in _EXTRAS:
         return
     bucket = store.path.strip("/").partition("/")[0]
@@ -192,6 +194,8 @@ def read(url: str, offset: int = 0, length: int = LARGEST_FILE + 1) -> bytes:
             raise
 
     data = tried(part)
+    if len(data) > length:  # a web server that gives all of a file whatever it is asked for
+        data = data[offset : offset + length]
     if len(data) > LARGEST_FILE:
         raise OSError(errno.EFBIG, f"more than {LARGEST_FILE >> 30} GB")
     return data

@@ -9,7 +9,7 @@ pytest.importorskip("s3fs", reason="needs pip install 'segdata[s3]'")
 pytest.importorskip("distributed", reason="needs pip install 'segdata[cluster]'")
 
 from clusters import local_cluster
-from running import ENV, coco_subset, kill_after, segdata, tree
+from running import ENV, coco_subset, kill_after, segdata, start, tree, wait_for
 from s3_server import BUCKET, filesystem, remote_tree, s3_server, upload
 
 import segdata as library
@@ -179,7 +179,7 @@ def test_the_journal_is_sent_while_it_grows(server, monkeypatch):
             yield sample
 
     run_step("copy", as_path(out), Copy(out), watched())
-    assert seen == list(range(10))
+    assert seen == list(range(1, 11))  # the first says that the step has begun
     assert not [name for name in remote_tree(out) if name.endswith(".part")]
 
 
@@ -194,6 +194,50 @@ def test_a_command_does_not_undo_what_another_did_meanwhile(server):
     with pytest.raises(InputError, match=r"another command has changed s3://.*/both meanwhile: run this one again"):
         run_step("copy", as_path(out), Copy(out), meanwhile())
     assert read_file(f"{out}/metadata.jsonl") == b'{"key": "other"}\n'
+
+
+def test_a_run_that_is_killed_before_it_sent_anything_goes_on(server, source):
+    out = f"s3://{BUCKET}/early"
+    command = [
+        "merge-coco",
+        f"{source}/instances.json",
+        "--images",
+        f"{source}/images",
+        "--out",
+        out,
+        "--engine",
+        "inline",
+    ]
+    with start(*command) as process:
+        wait_for(lambda: any(name.endswith(".png") for name in remote_tree(out)), seconds=60)
+        process.kill()
+        process.communicate()
+    assert "metadata.jsonl" not in remote_tree(out)
+    run(*command)
+    assert len(library.Dataset(out)) == COUNT
+
+
+def test_a_run_that_is_told_to_end_sends_what_it_did(server, source):
+    out = f"s3://{BUCKET}/terminated"
+    command = [
+        "merge-coco",
+        f"{source}/instances.json",
+        "--images",
+        f"{source}/images",
+        "--out",
+        out,
+        "--engine",
+        "inline",
+    ]
+    with start(*command) as process:
+        wait_for(lambda: any(name.endswith(".png") for name in remote_tree(out)), seconds=60)
+        process.terminate()
+        _, error = process.communicate(timeout=60)
+    assert (process.returncode, error.splitlines()[-1]) == (
+        130,
+        "segdata: interrupted; run the same command again to go on",
+    )
+    assert "up to date" in run(*command).stdout
 
 
 # Bad addresses

@@ -137,8 +137,15 @@ def test_web_servers_are_read(masks, web):
 
 
 def test_web_servers_are_not_written(masks, web):
-    with pytest.raises(StorageError, match=r"https? is for reading alone"):
+    with pytest.raises(InputError, match=r"https? is for reading alone: choose another place"):
         segdata.edges(f"{web}/masks", out=f"{web}/edges")
+
+
+def test_members_of_archives_are_read_from_a_web_server_that_gives_whole_files(masks, web, tmp_path):
+    segdata.edges(masks, out=tmp_path / "sharded", shards=1)
+    for row in segdata.Dataset(f"{web}/sharded").rows():
+        name = row["edge_file_name"]
+        assert read_file(f"{web}/sharded/{name}") == read_file(tmp_path / "sharded" / name)
 
 
 def test_a_file_that_is_too_large_is_refused(memory, monkeypatch):

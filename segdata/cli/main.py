@@ -114,6 +114,7 @@ def _options(
 def main() -> None:
     """Run the command line: status 0 done, 1 done with failures or findings, 2 wrong use, 130 interrupted."""
     signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)  # of schedulers of jobs, which kill a little later
     _speak_unicode()
     debug = "--debug" in sys.argv
     if debug:
@@ -158,6 +159,7 @@ class _Interrupted(BaseException):
 
 
 def _interrupt(*_: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # asked once is enough, and would only disturb the tidying up
     raise _Interrupted
 
