@@ -40,7 +40,7 @@ APART = block(3, 12, 10, 15)
 SAMPLES: dict[str, list[Person]] = {
     "someone": [person(700, LEFT)],
     "shoot 1/v1.2/\u00fcber": [person(9, LEFT), person(40, APART), person(12, DOT)],
-    "# odd ": [person(50, DOT)],
+    "# odd": [person(50, DOT)],
     "nobody": [],
 }
 
@@ -159,14 +159,14 @@ def test_splits_are_lists_and_come_back(tmp_path: Path) -> None:
     data = write_set(tmp_path / "data", SAMPLES, splits=splits)
     export_dataset(data, "voc", out=tmp_path / "out")
     assert lists_in(tmp_path / "out") == {
-        "default": ["# odd "],
+        "default": ["# odd"],
         "holdout": ["shoot 1/v1.2/\u00fcber"],
         "train": ["someone"],
         "trainval": ["someone", "nobody"],
         "val": ["nobody"],
     }
     import_dataset("voc", tmp_path / "out", out=tmp_path / "back")
-    assert {sample.key: sample.split for sample in Dataset(tmp_path / "back")} == {"# odd ": None} | splits
+    assert {sample.key: sample.split for sample in Dataset(tmp_path / "back")} == {"# odd": None} | splits
 
 
 def test_lists_of_splits_that_are_gone_go_too(tmp_path: Path) -> None:

@@ -216,21 +216,14 @@ def test_json_holds_the_counts_and_nothing_else_is_on_stdout(data):
     assert result["report"]["step"] == "grade-domains"
 
 
-def test_where_no_block_can_be_printed_bars_are_made_of_hashes(data):
-    environment = {**ENV, "PYTHONIOENCODING": "ascii"}
-    command = [SEGDATA, "grade-domains", str(data), "--faces", "keypoints"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert "#" * 40 in done.stdout, done.stderr
-
-
-@pytest.mark.parametrize("columns", [30, 50, 80])
-def test_the_table_fits_a_small_terminal(data, columns):
+def shown_on_a_terminal(data, **environment):
+    """Give what the command shows on a terminal."""
     pty = pytest.importorskip("pty")
     grade_domains(data, faces="keypoints")
     leader, follower = pty.openpty()
-    environment = {**ENV, "COLUMNS": str(columns), "TERM": "xterm"}
     command = [SEGDATA, "grade-domains", str(data), "--faces", "keypoints"]
-    with subprocess.Popen(command, stdout=follower, stderr=follower, env=environment) as process:
+    variables = {**ENV, "TERM": "xterm", **environment}
+    with subprocess.Popen(command, stdout=follower, stderr=follower, env=variables) as process:
         os.close(follower)
         shown = b""
         while True:
@@ -240,7 +233,16 @@ def test_the_table_fits_a_small_terminal(data, columns):
                 break
         process.wait()
     os.close(leader)
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "")
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "")
+
+
+def test_on_a_terminal_without_blocks_bars_are_made_of_hashes(data):
+    assert "#" * 20 in shown_on_a_terminal(data, PYTHONIOENCODING="ascii", COLUMNS="100")
+
+
+@pytest.mark.parametrize("columns", [30, 50, 80])
+def test_the_table_fits_a_small_terminal(data, columns):
+    plain = shown_on_a_terminal(data, COLUMNS=str(columns))
     lines = [line for line in plain.splitlines() if line.startswith(DOMAINS)]
     assert len(lines) == len(DOMAINS)
     assert all(len(line.rstrip()) <= columns for line in lines)
