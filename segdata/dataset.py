@@ -187,7 +187,7 @@ def find_images(folder: str | Path) -> dict[str, Path]:
     if not root.is_dir():
         raise InputError(f"{root} is not a folder", "check the path")
     found: dict[str, Path] = {}
-    for path in _image_files(root):
+    for path in files_with(root, tuple(IMAGE_SUFFIXES)):
         key = key_of(path.relative_to(root).as_posix())
         if key in found:
             raise InputError(f"{found[key]} and {path} differ only in their suffix", "rename or remove one of them")
@@ -195,14 +195,13 @@ def find_images(folder: str | Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def _image_files(root: Path) -> Iterator[Path]:
-    if is_url(root):
-        paths = (root / name for name in files_below(str(root)))  # one listing for all folders
-    else:
-        paths = (path for path in sorted(root.rglob("*")) if path.is_file())
+def files_with(root: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
+    """Yield the files with one of the suffixes in a folder and the folders in it, sorted; hidden ones are left out."""
+    in_store = is_url(root)
+    paths = (root / name for name in files_below(str(root))) if in_store else sorted(root.rglob("*"))
     for path in paths:
         hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-        if path.suffix.lower() in IMAGE_SUFFIXES and not hidden:
+        if path.name.lower().endswith(suffixes) and not hidden and (in_store or path.is_file()):
             yield path
 
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+import signal
 
 import pytest
 
@@ -196,47 +197,28 @@ def test_a_command_does_not_undo_what_another_did_meanwhile(server):
     assert read_file(f"{out}/metadata.jsonl") == b'{"key": "other"}\n'
 
 
-def test_a_run_that_is_killed_before_it_sent_anything_goes_on(server, source):
-    out = f"s3://{BUCKET}/early"
-    command = [
-        "merge-coco",
-        f"{source}/instances.json",
-        "--images",
-        f"{source}/images",
-        "--out",
-        out,
-        "--engine",
-        "inline",
-    ]
+def stopped(source, out, signal_of):
+    """Start a run, stop it when its first mask is in the store, and give its command, status and last line."""
+    photos = ("--images", f"{source}/images")
+    command = ("merge-coco", f"{source}/instances.json", *photos, "--out", out, "--engine", "inline")
     with start(*command) as process:
         wait_for(lambda: any(name.endswith(".png") for name in remote_tree(out)), seconds=60)
-        process.kill()
-        process.communicate()
+        process.send_signal(signal_of)
+        _, error = process.communicate(timeout=60)
+    return command, process.returncode, error.splitlines()[-1:]
+
+
+def test_a_run_that_is_killed_before_it_sent_anything_goes_on(server, source):
+    out = f"s3://{BUCKET}/early"
+    command, *_ = stopped(source, out, signal.SIGKILL)
     assert "metadata.jsonl" not in remote_tree(out)
     run(*command)
     assert len(library.Dataset(out)) == COUNT
 
 
 def test_a_run_that_is_told_to_end_sends_what_it_did(server, source):
-    out = f"s3://{BUCKET}/terminated"
-    command = [
-        "merge-coco",
-        f"{source}/instances.json",
-        "--images",
-        f"{source}/images",
-        "--out",
-        out,
-        "--engine",
-        "inline",
-    ]
-    with start(*command) as process:
-        wait_for(lambda: any(name.endswith(".png") for name in remote_tree(out)), seconds=60)
-        process.terminate()
-        _, error = process.communicate(timeout=60)
-    assert (process.returncode, error.splitlines()[-1]) == (
-        130,
-        "segdata: interrupted; run the same command again to go on",
-    )
+    command, status, last = stopped(source, f"s3://{BUCKET}/terminated", signal.SIGTERM)
+    assert (status, last) == (130, ["segdata: interrupted; run the same command again to go on"])
     assert "up to date" in run(*command).stdout
 
 

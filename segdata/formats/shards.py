@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segdata.dataset import hash_key
+from segdata.dataset import files_with, hash_key
 from segdata.errors import InputError
 from segdata.formats.base import Export
 from segdata.pixels import IMAGE_SUFFIXES
 from segdata.sample import Outcome
-from segdata.storage import files_below, is_url
 
 UNNAMED = "data"
 """What samples of no split are filed under."""
@@ -127,14 +126,7 @@ def files_of(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """
     if path.is_file():
         return [path]
-    each_file = (path / name for name in files_below(str(path))) if is_url(path) else path.rglob("*")
-    found = [
-        each
-        for each in each_file
-        if each.name.lower().endswith(suffixes)
-        and not any(part.startswith(".") for part in each.relative_to(path).parts)
-        and (is_url(path) or each.is_file())
-    ]
+    found = list(files_with(path, suffixes))
     if not found:
         raise InputError(f"{path} holds no {suffixes[0]} files", f"give a {suffixes[0]} file or a folder of them")
     return sorted(found, key=lambda file: file.as_posix())
