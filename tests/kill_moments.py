@@ -34,7 +34,7 @@ from segdata.pixels import decode_mask, encode_png
 from segdata.report.review.store import STORE, Store
 from segdata.sample import encode
 
-_HEAVY = ("jinja2", "matplotlib.pyplot", "onnxruntime", "pyarrow.parquet", "skimage.segmentation")
+HEAVY = ("jinja2", "matplotlib.pyplot", "onnxruntime", "pyarrow.parquet", "skimage.segmentation")
 
 
 class Command(NamedTuple):
@@ -184,7 +184,7 @@ def main() -> int:
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         run(prepare, Path(folder, "base"))  # in a fork, as ONNX Runtime's threads do not survive one
-        for module in _HEAVY:  # here, so that moments fall into the work
+        for module in HEAVY:  # here, so that moments fall into the work
             import_module(module)
         commands = commands_on(Path(folder, "base"))
         for name in options.commands or commands:
