@@ -31,6 +31,7 @@ LARGEST_FILE = 1 << 31
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+(://|::.*://)")
 _LOCAL = re.compile(r"(file|local)://")
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az", "adl": "az"}
+_WITHOUT_BUCKET = re.compile(rf"(?:^|::)(?:{'|'.join(_EXTRAS)})://(?:/|$)")
 _WHOLE = {*_EXTRAS, "memory", "oss", "r2"}
 _FOR_READING = {"http", "https", "zip", "tar"}
 _PAUSES = (0.5, 1.0, 2.0)
@@ -66,6 +67,8 @@ def as_path(path: str | Path) -> Path:
         return Path(path) if isinstance(path, str) else path
     if _LOCAL.match(path):
         return Path(_LOCAL.sub("", path))
+    if _WITHOUT_BUCKET.search(path):
+        raise InputError(f"{path} names no bucket", f"write {path.partition(':')[0]}://BUCKET/FOLDER")
     text = path if path.endswith("://") else path.rstrip("/")
     store = store_of(text)
     _reach(text, store)

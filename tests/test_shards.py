@@ -6,7 +6,19 @@ import tarfile
 import pytest
 from running import coco_subset, kill_after, rows, segdata, times, tree
 
-from segdata import Dataset, crop, edges, evaluate, import_dataset, merge_coco, split, stats, validate
+from segdata import (
+    Dataset,
+    crop,
+    edges,
+    evaluate,
+    import_dataset,
+    instances,
+    merge_coco,
+    split,
+    stats,
+    uncrop,
+    validate,
+)
 from segdata import filter as filter_dataset
 from segdata.engine import Processes
 from segdata.errors import InputError, SampleError
@@ -131,14 +143,27 @@ def test_labels_that_are_added_go_into_shards_of_their_own(loose, sharded, tmp_p
     both = tmp_path / "loose", tmp_path / "sharded"
     for source, out in zip((loose, sharded), both, strict=True):
         filter_dataset(source, where="width > 0", out=out, shards=None if source == loose else 2)
-    edges(both[0], kind="thick", width=4)
-    edges(both[1], kind="thick", width=4, shards=3)
-    assert [name for name in names(both[1]) if name.startswith("edges")] == [
-        f"edges-shards/{number:06}.{kind}" for number in range(3) for kind in ("jsonl", "tar")
-    ]
-    for a, b in zip(Dataset(both[0]).rows(), Dataset(both[1]).rows(), strict=True):
-        assert read_file(both[0] / a["edge_file_name"]) == read_file(both[1] / b["edge_file_name"])
-    assert edges(both[1], kind="thick", width=4, shards=3).reused == COUNT
+    for step, column in ((edges, "edge_file_name"), (instances, "instances_file_name")):
+        step(both[0])
+        step(both[1], shards=3)
+        assert [name for name in names(both[1]) if name.startswith(step.__name__)] == [
+            f"{step.__name__}-shards/{number:06}.{kind}" for number in range(3) for kind in ("jsonl", "tar")
+        ]
+        for a, b in zip(Dataset(both[0]).rows(), Dataset(both[1]).rows(), strict=True):
+            assert (column in a) == (column in b)
+            if column in a:
+                assert read_file(both[0] / a[column]) == read_file(both[1] / b[column])
+        assert step(both[1], shards=3).reused == COUNT
+
+
+def test_crops_and_what_is_pasted_back_from_them_may_be_in_shards(loose, tmp_path):
+    crops = [tmp_path / "crops", tmp_path / "crops-in-shards"]
+    for out, shards in zip(crops, (None, 2), strict=True):
+        crop(loose, sources=["mask"], out=out, shards=shards)
+    uncrop(crops[0], crops[0], out=tmp_path / "back")
+    uncrop(crops[1], crops[1], out=tmp_path / "back-in-shards", shards=2)
+    assert same_samples(tmp_path / "back", tmp_path / "back-in-shards", columns=["mask_file_name"])
+    assert not list((tmp_path / "back-in-shards").rglob("*.png"))
 
 
 def test_every_command_reads_them(loose, sharded, tmp_path):

@@ -218,3 +218,9 @@ def test_without_the_package_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "upath", None)
     with pytest.raises(InputError, match=r"s3://bucket/a cannot be reached .*: pip install 'segdata\[s3\]'"):
         as_path("s3://bucket/a")
+
+
+@pytest.mark.parametrize("url", ["s3://", "s3:///a", "gs:///a/b", "az://", "zip://a::s3:///b.zip"])
+def test_a_url_without_its_bucket_is_told_in_one_sentence(url):
+    with pytest.raises(InputError, match=r"names no bucket: write \w+://BUCKET/FOLDER"):
+        as_path(url)

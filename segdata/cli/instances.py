@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from segdata.cli.options import DatasetArgument, EngineOption, Json, Scheduler, Void, Workers
+from segdata.cli.options import DatasetArgument, EngineOption, Json, Scheduler, Shards, Void, Workers
 
 
 def instances(
@@ -19,6 +19,7 @@ def instances(
         ),
     ] = "mask",
     void: Void = None,
+    shards: Shards = None,
     workers: Workers = None,
     engine: EngineOption = "processes",
     scheduler: Scheduler = None,
@@ -39,4 +40,6 @@ def instances(
     from segdata.cli.run import run_command
     from segdata.ops.instances import instances as twin
 
-    run_command(twin, data, boxes=boxes, void=void, engine=engine_of(engine, workers, scheduler), as_json=as_json)
+    run_command(
+        twin, data, boxes=boxes, void=void, shards=shards, engine=engine_of(engine, workers, scheduler), as_json=as_json
+    )

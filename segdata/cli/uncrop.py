@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from segdata.cli.options import EngineOption, Json, Out, Scheduler, Workers
+from segdata.cli.options import EngineOption, Json, Out, Scheduler, Shards, Workers
 
 
 def uncrop(
     preds: Annotated[str, typer.Argument(metavar="PREDS", help="Masks or probability maps for the crops.")],
     crops: Annotated[str, typer.Argument(metavar="CROPS", help="The data set that crop wrote.")],
     out: Out,
+    shards: Shards = None,
     workers: Workers = None,
     engine: EngineOption = "processes",
     scheduler: Scheduler = None,
@@ -30,4 +31,6 @@ def uncrop(
     from segdata.cli.run import run_command
     from segdata.ops.uncrop import uncrop as twin
 
-    run_command(twin, preds, crops, out=out, engine=engine_of(engine, workers, scheduler), as_json=as_json)
+    run_command(
+        twin, preds, crops, out=out, shards=shards, engine=engine_of(engine, workers, scheduler), as_json=as_json
+    )

@@ -38,6 +38,7 @@ def instances(
     *,
     boxes: BoxSource = "mask",
     void: int | None = None,
+    shards: int | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -55,6 +56,7 @@ def instances(
         the mask for a person, ``pose`` the one whom a pose detector finds, whose pose is kept in the column `poses`;
         ``annotations`` knows of none.
     void : the value of mask pixels that are no one's, such as 255.
+    shards : put the new files in so many tar archives instead of one by one, as `segdata.shards` says.
 
     Outlines and persons that were estimated bear the member `estimated` (``outline``, ``box`` where that is
     estimated too, or ``person``) in their row, and are made anew when mask, photo or annotations change. How the
@@ -74,9 +76,10 @@ def instances(
         for row in dataset.rows():
             yield row["key"], row
 
-    work = Instances(str(data), Settings(boxes, void))
-    total = len(dataset)
-    return run_step(STEP, as_path(data), work, samples(), engine=engine, progress=progress, total=total, in_place=True)
+    work, target, total = Instances(str(data), str(data), Settings(boxes, void)), as_path(data), len(dataset)
+    return run_step(
+        STEP, target, work, samples(), engine=engine, progress=progress, shards=shards, total=total, in_place=True
+    )
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -90,6 +93,7 @@ class Instances(msgspec.Struct, frozen=True):
     """The work on one mask."""
 
     root: str
+    out: str
     settings: Settings
 
     def __call__(self, key: str, payload: Row, previous: Row | None) -> Result:
@@ -104,7 +108,7 @@ class Instances(msgspec.Struct, frozen=True):
         known = persons_of({"key": key, "persons": persons})
         mark = mark_of(self.settings, data, photo, encode([(p.rle, p.box, p.keypoints, p.crowd) for p in known]))
         columns: Row = {"instances_file_name": f"instances/{key}.png"}
-        if unchanged(previous, STEP, mark, self.root, columns) and previous is not None:
+        if unchanged(previous, STEP, mark, self.out, columns) and previous is not None:
             return Result(previous, fresh=False, note=_note(previous["persons"]))
 
         mask, _ = decode_mask(data, join_path(self.root, name), self.settings.void)
@@ -122,7 +126,7 @@ class Instances(msgspec.Struct, frozen=True):
             columns["persons"] = _share(image, rest, labels, persons)
         except SampleError as error:
             raise SampleError(error.code, f"{key} of {self.root}: {error.message}", error.hint) from error
-        write_file(join_path(self.root, columns["instances_file_name"]), encode_instances(labels))
+        write_file(join_path(self.out, columns["instances_file_name"]), encode_instances(labels))
         return Result(updated(payload, STEP, mark, columns), fresh=True, note=_note(columns["persons"]))
 
 

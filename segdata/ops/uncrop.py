@@ -32,6 +32,7 @@ def uncrop(
     crops: str | Path,
     *,
     out: str | Path,
+    shards: int | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -46,6 +47,7 @@ def uncrop(
         them it is 0. Masks keep their values (also 0, 1 and 255 with ignored pixels), and all files their depth; where
         the crops of one photo differ in depth, the highest is taken. A photo any of whose crops has no prediction
         fails.
+    shards : put the files in so many tar archives instead of one by one, as `segdata.shards` says.
 
     Raises `InputError` for folders without images, or where `crops` was not written by `crop`, and `StorageError`.
     """
@@ -69,8 +71,8 @@ def uncrop(
     def samples() -> Iterator[tuple[str, list[_Crop]]]:
         yield from photos.items()
 
-    work = Uncrop(str(out))
-    return run_step(STEP, as_path(out), work, samples(), engine=engine, progress=progress, total=len(photos))
+    work, total = Uncrop(str(out)), len(photos)
+    return run_step(STEP, as_path(out), work, samples(), engine=engine, progress=progress, shards=shards, total=total)
 
 
 class _Cropped(msgspec.Struct):
