@@ -3,6 +3,7 @@
 import json
 import random
 import signal
+import threading
 
 import pytest
 
@@ -10,7 +11,7 @@ pytest.importorskip("s3fs", reason="needs pip install 'segdata[s3]'")
 pytest.importorskip("distributed", reason="needs pip install 'segdata[cluster]'")
 
 from clusters import local_cluster
-from running import ENV, coco_subset, kill_after, segdata, start, tree, wait_for
+from running import ENV, coco_subset, kill_after, segdata, start, tree
 from s3_server import BUCKET, filesystem, remote_tree, s3_server, upload
 
 import segdata as library
@@ -197,27 +198,40 @@ def test_a_command_does_not_undo_what_another_did_meanwhile(server):
     assert read_file(f"{out}/metadata.jsonl") == b'{"key": "other"}\n'
 
 
-def stopped(source, out, signal_of):
-    """Start a run, stop it when its first mask is in the store, and give its command, status and last line."""
+def stopped(server, source, out, signal_of):
+    """Start a run, stop it when masks are in the store, and give its command, status and last line."""
     photos = ("--images", f"{source}/images")
     command = ("merge-coco", f"{source}/instances.json", *photos, "--out", out, "--engine", "inline")
+    masks, held = threading.Event(), threading.Event()
+
+    def hold(_, method, path):
+        """Let it wait for its next photo when it has written a mask, so that it is at work when it is stopped."""
+        if method == "PUT" and path.endswith(".png"):
+            masks.set()
+        if method != "GET" or "/in/images/" not in path or not masks.is_set():
+            return None
+        held.set()
+        return "hang"
+
+    server.faults = hold
     with start(*command) as process:
-        wait_for(lambda: any(name.endswith(".png") for name in remote_tree(out)), seconds=60)
+        assert held.wait(60)
         process.send_signal(signal_of)
         _, error = process.communicate(timeout=60)
+    server.faults = None
     return command, process.returncode, error.splitlines()[-1:]
 
 
 def test_a_run_that_is_killed_before_it_sent_anything_goes_on(server, source):
     out = f"s3://{BUCKET}/early"
-    command, *_ = stopped(source, out, signal.SIGKILL)
+    command, *_ = stopped(server, source, out, signal.SIGKILL)
     assert "metadata.jsonl" not in remote_tree(out)
     run(*command)
     assert len(library.Dataset(out)) == COUNT
 
 
 def test_a_run_that_is_told_to_end_sends_what_it_did(server, source):
-    command, status, last = stopped(source, f"s3://{BUCKET}/terminated", signal.SIGTERM)
+    command, status, last = stopped(server, source, f"s3://{BUCKET}/terminated", signal.SIGTERM)
     assert (status, last) == (130, ["segdata: interrupted; run the same command again to go on"])
     assert "up to date" in run(*command).stdout
 
