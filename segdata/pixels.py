@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-import struct
 import threading
 import warnings
 import zlib
@@ -24,6 +23,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from segdata.deflate import compress_sparse
 from segdata.errors import SampleError
 from segdata.masks import Mask, transitions
+from segdata.png import GREY, assemble, chunks_before_pixels
 from segdata.sample import Rle
 
 # 32,768 x 32,768: above any camera's photo, below what a decompression bomb claims to hold.
@@ -58,6 +58,8 @@ def _opened(data: bytes, name: str) -> Iterator[Image.Image]:
     """Open an image; any failure inside becomes a `SampleError` that names the file."""
     if not data:
         raise SampleError("unreadable-image", f"{name} is empty (0 bytes)")
+    if sum(kind == b"IHDR" for kind, _ in chunks_before_pixels(data)) > 1:  # Pillow would take the last, others do not
+        raise SampleError("unreadable-image", f"{name} cannot be decoded (it is a PNG with two headers)")
     limit, Image.MAX_IMAGE_PIXELS = (
         Image.MAX_IMAGE_PIXELS,
         MOST_PIXELS // 2,
@@ -242,7 +244,7 @@ def encode_png(pixels: npt.NDArray[Any]) -> bytes:
         raise TypeError(f"a PNG holds bool, uint8 or uint16, not {pixels.dtype}")
     scanlines = np.zeros((height, rows.shape[1] + 1), np.uint8)
     scanlines[:, 1:] = rows
-    return _png(zlib.compress(scanlines.tobytes(), 1), (width, height), bits)
+    return assemble((width, height), bits, GREY, zlib.compress(scanlines.tobytes(), 1))
 
 
 def encode_rle_png(rle: Rle, *, one_bit: bool = False) -> bytes:
@@ -263,7 +265,7 @@ def encode_rle_png(rle: Rle, *, one_bit: bool = False) -> bytes:
         np.add.at(changes, (rows, columns // 8 + 1), np.right_shift(128, columns % 8).astype(np.uint8))
         changes[:1, 1:length] = np.packbits(first_row)
         np.bitwise_xor.accumulate(words, axis=0, out=words)  # sixty-four pixels at a time
-        return _png(zlib.compress(changes[:, :length].tobytes(), 1), (width, height), 1)
+        return assemble((width, height), 1, GREY, zlib.compress(changes[:, :length].tobytes(), 1))
     length = width + 1
     with _blank(height * length) as scanlines:
         touched = rows * length + columns + 1
@@ -274,7 +276,7 @@ def encode_rle_png(rle: Rle, *, one_bit: bool = False) -> bytes:
             scanlines[::length] = 2
             scanlines[touched] = np.where(is_set, np.uint8(255), np.uint8(1))
             scanlines[1:length] = np.where(first_row, np.uint8(255), np.uint8(0))
-            return _png(compress_sparse(scanlines, places), (width, height), 8)
+            return assemble((width, height), 8, GREY, compress_sparse(scanlines, places))
         finally:
             scanlines[places] = 0
 
@@ -299,15 +301,6 @@ def _blank(size: int) -> Iterator[npt.NDArray[np.uint8]]:
     if _blanks.free.size < size:
         _blanks.free = np.zeros(size, np.uint8)
     yield _blanks.free[:size]
-
-
-def _png(body: bytes, size: tuple[int, int], bits: int) -> bytes:
-    header = struct.pack(">IIBBBBB", *size, bits, 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", body), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
-        for kind, data in chunks
-    )
 
 
 def upright_mask(mask: Mask, orientation: int) -> Mask:

@@ -39,6 +39,7 @@ from segdata.formats.cut_outs import VOID_LABEL, CutOut, cut_out, join_parts, pu
 from segdata.formats.polygons import trace_rle
 from segdata.masks import mask_to_rle, merge_rles, polygons_to_rle, rle_area, rle_to_mask
 from segdata.pixels import MOST_PIXELS, check_photo, decode_labels, encode_png
+from segdata.png import SIGNATURE
 from segdata.sample import Outcome, Person, Rle, key_of, path_of
 from segdata.storage import files_below, is_url, join_path
 
@@ -47,7 +48,6 @@ VERSION = "6.3.1"
 
 SUFFIX = ".json"
 
-_PNG = b"\x89PNG\r\n\x1a\n"
 _HEAD = 1 << 16
 
 _Id = Annotated[int, msgspec.Meta(ge=-(1 << 62), le=1 << 62)]
@@ -306,7 +306,7 @@ def _photo(root: str, options: ReadOptions, name: str, file: _File) -> tuple[byt
             return read_file(found), PurePosixPath(path).suffix
     if file.image_data is not None:
         data = _bytes(file.image_data, f"{where}: its imageData")
-        return data, ".png" if data.startswith(_PNG) else ".jpg"
+        return data, ".png" if data.startswith(SIGNATURE) else ".jpg"
     if refused is not None:
         raise refused
     if options.images is not None:
@@ -370,7 +370,7 @@ def _read_mask(shape: _Shape, height: int, width: int) -> Rle:
     (left, top), (right, bottom) = [(int(x), int(y)) for x, y in shape.points]  # as labelme does
     box = (right - left + 1, bottom - top + 1)
     picture = _bytes(shape.mask, "its picture")
-    if not picture.startswith(_PNG) or len(picture) < 24:
+    if not picture.startswith(SIGNATURE) or len(picture) < 24:
         raise SampleError("bad-annotation", "its picture is no PNG")
     size = struct.unpack(">II", picture[16:24])  # before memory is taken for it
     if size != box:

@@ -7,7 +7,6 @@ Pillow writes such files as well, but not the same bytes with each of its versio
 
 from __future__ import annotations
 
-import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from segdata.errors import SampleError
 from segdata.formats.drawing import draw_numbers
 from segdata.masks import Mask
+from segdata.png import PALETTE, SIGNATURE, assemble, chunks_before_pixels
 from segdata.sample import Person
 
 VOID = 255
@@ -27,7 +27,6 @@ NO_INDEX = -1
 Indices = npt.NDArray[np.uint8]
 Colours = npt.NDArray[np.uint8]
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPE = 25  # where a PNG says whether it is grey, coloured or of a palette
 
 
@@ -59,13 +58,7 @@ def encode_palette_png(indices: Indices) -> bytes:
     height, width = indices.shape
     scanlines = np.zeros((height, width + 1), np.uint8)
     scanlines[:, 1:] = indices
-    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
-    body = zlib.compress(scanlines.tobytes(), 1)
-    chunks = ((b"IHDR", header), (b"PLTE", _PALETTE), (b"IDAT", body), (b"IEND", b""))
-    return _SIGNATURE + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
-        for kind, data in chunks
-    )
+    return assemble((width, height), 8, PALETTE, zlib.compress(scanlines.tobytes(), 1), _PALETTE)
 
 
 def palette_of(data: bytes) -> Colours | None:
@@ -74,17 +67,9 @@ def palette_of(data: bytes) -> Colours | None:
     >>> palette_of(encode_palette_png(np.zeros((1, 1), np.uint8)))[1].tolist()
     [128, 0, 0]
     """
-    if not data.startswith(_SIGNATURE):
-        return None
-    place = len(_SIGNATURE)
-    while place + 8 <= len(data):
-        length = int.from_bytes(data[place : place + 4], "big")
-        kind, content = data[place + 4 : place + 8], data[place + 8 : place + 8 + length]
-        if kind == b"PLTE" and _colour_type(data) == 3:
+    for kind, content in chunks_before_pixels(data):
+        if kind == b"PLTE" and _colour_type(data) == PALETTE:
             return np.frombuffer(content[: len(content) // 3 * 3], np.uint8).reshape(-1, 3)
-        if kind == b"IDAT":
-            return None
-        place += length + 12
     return None
 
 
@@ -94,7 +79,7 @@ def is_coloured(data: bytes) -> bool:
     >>> is_coloured(encode_palette_png(np.zeros((1, 1), np.uint8)))
     False
     """
-    return data.startswith(_SIGNATURE) and _colour_type(data) in {2, 6}
+    return data.startswith(SIGNATURE) and _colour_type(data) in {2, 6}
 
 
 def _colour_type(data: bytes) -> int | None:
