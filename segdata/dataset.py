@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +24,9 @@ METADATA = "metadata.jsonl"
 OUTCOMES = "outcomes.jsonl"
 
 Row = dict[str, Any]
+
+# Of cameras, telephones and the web: whoever has some believes that they are photos like others.
+_NOT_READ = (".arw", ".avif", ".cr2", ".cr3", ".dng", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".nef")
 
 # What msgspec raises for bytes that are no JSON, no UTF-8 or nested too deeply.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -181,17 +186,26 @@ def hash_key(key: str) -> int:
 def find_images(folder: str | Path) -> dict[str, Path]:
     """Find the image files in a folder and the folders in it: key to path, sorted by key. Hidden files are left out.
 
+    Of images in formats that are not read, such as HEIC, a warning in the log tells how many there are.
     Raises `InputError` that names both files when two differ only in their suffix, and when there is no such folder.
     """
     root = as_path(folder)
     if not root.is_dir():
         raise InputError(f"{root} is not a folder", "check the path")
     found: dict[str, Path] = {}
-    for path in files_with(root, tuple(IMAGE_SUFFIXES)):
+    others: Counter[str] = Counter()
+    for path in files_with(root, (*IMAGE_SUFFIXES, *_NOT_READ)):
+        if path.suffix.lower() in _NOT_READ:
+            others[path.suffix.lower()] += 1
+            continue
         key = key_of(path.relative_to(root).as_posix())
         if key in found:
             raise InputError(f"{found[key]} and {path} differ only in their suffix", "rename or remove one of them")
         found[key] = path
+    if others:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+        message = "%s holds images that segdata does not read and leaves out (%s): convert them to JPEG or PNG"
+        logging.getLogger("segdata").warning(message, root, kinds)
     return dict(sorted(found.items()))
 
 

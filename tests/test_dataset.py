@@ -196,6 +196,17 @@ def test_images_are_found_by_key_in_order(tmp_path):
     ]
 
 
+def test_images_that_are_not_read_are_counted_in_a_warning(tmp_path, caplog):
+    for name in ("a.png", "b.HEIC", "c/d.heic", "e.avif", ".hidden.heic", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert list(find_images(tmp_path)) == ["a"]
+    assert caplog.messages == [
+        f"{tmp_path} holds images that segdata does not read and leaves out (1 .avif, 2 .heic): "
+        "convert them to JPEG or PNG"
+    ]
+
+
 def test_images_that_differ_only_in_their_suffix_are_named(tmp_path):
     for name in ("a.jpg", "a.png"):
         (tmp_path / name).touch()
