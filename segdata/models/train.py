@@ -146,9 +146,15 @@ def train(
     )
     _check(settings)
     run = here(out)
+    new = not run.exists()
     run.mkdir(parents=True, exist_ok=True)
-    with held(run):
-        return _train(settings, run, device=device, workers=workers, progress=progress)
+    try:
+        with held(run):
+            return _train(settings, run, device=device, workers=workers, progress=progress)
+    except InputError:
+        if new and not any(run.iterdir()):  # refused before it wrote anything
+            run.rmdir()
+        raise
 
 
 def _usual_init(model: str, network: dict[str, str | int | float | bool] | None) -> str:
@@ -307,6 +313,8 @@ def _fit(training: Training, keep: KeepBest, run: Path, *, device: str) -> None:
         enable_progress_bar=keep.progress is not None and sys.stderr.isatty(),
         enable_model_summary=False,
     )
+    if checkpoint.exists():
+        _require_readable(checkpoint)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # a process that is forked while OpenCV has threads waits for them for ever
     try:
@@ -315,3 +323,15 @@ def _fit(training: Training, keep: KeepBest, run: Path, *, device: str) -> None:
             trainer.fit(training, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
     finally:
         cv2.setNumThreads(threads)
+
+
+def _require_readable(checkpoint: Path) -> None:
+    """Refuse a damaged checkpoint, and one that would run something, before the trainer reads it."""
+    import torch  # noqa: PLC0415
+
+    try:
+        torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # it raises anything on corrupt bytes
+        raise InputError(
+            f"{checkpoint} cannot be read ({type(error).__name__})", "remove it, and the run begins anew"
+        ) from error

@@ -92,9 +92,10 @@ def test_an_interrupted_run_goes_on_where_it_was_and_runs_nothing_out_of_its_che
     with pytest.raises(OSError, match="power"):
         train([data], out, **SMALL, progress=fail)
     checkpoint = (out / CHECKPOINT).read_bytes()
-    (out / CHECKPOINT).write_bytes(pickle.dumps(_Evil(tmp_path / "ran")))
-    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
-        train([data], out, **SMALL)
+    for damaged in (pickle.dumps(_Evil(tmp_path / "ran")), checkpoint[: len(checkpoint) // 2], b""):
+        (out / CHECKPOINT).write_bytes(damaged)
+        with pytest.raises(InputError, match=r"last\.ckpt cannot be read \(.*\): remove it, and the run begins anew"):
+            train([data], out, **SMALL)
     assert not (tmp_path / "ran").exists()
     (out / CHECKPOINT).write_bytes(checkpoint)
     train([data], out, **SMALL)
@@ -155,6 +156,12 @@ def test_a_run_goes_on_after_its_data_have_moved_but_not_with_others(run: Path, 
     (moved / str(trained_on.mask_file_name)).write_bytes(encode_png(mask))
     with pytest.raises(InputError, match="other settings or data"):
         train([moved], kept, **SMALL)
+
+
+def test_a_run_that_is_refused_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        train([tmp_path / "nothing"], tmp_path / "run", **SMALL)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_with_another_run_is_refused(run: Path, data: Path) -> None:
