@@ -88,7 +88,9 @@ def _show_report(report: Report) -> None:
 
 
 def _show_video(report: VideoReport) -> None:
-    counts = [f"{report.frames:,} frames done", *([f"{report.failed:,} failed"] if report.failed else [])]
+    counts = [f"{report.frames:,} frames done"]
+    counts += [f"{report.failed:,} failed"] if report.failed else []
+    counts += [f"{report.empty:,} without a person"] if report.empty else []
     echo(f"annotate: {', '.join(counts)} -> {report.out}")
     if report.temporal_consistency is not None:
         seen = "each frame seen with the mask before" if report.prior else "each frame seen alone"

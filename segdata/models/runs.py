@@ -56,7 +56,7 @@ def fourth_of(network: AnyNetwork) -> Fourth:
 
 
 def load_weights(network: nn.Module, path: Path, *, widen: bool = False) -> None:
-    """Put weights into a network, in place. Raises `InputError` where the file is missing or does not fit.
+    """Put weights into a network, in place. Raises `InputError` where the file is missing, damaged or does not fit.
 
     With `widen` they may be of a network that sees photos alone, where this one sees a mask of the frame before or a
     saliency map as well: that counts for nothing at first, so that the network begins as the other one was.
@@ -70,7 +70,9 @@ def load_weights(network: nn.Module, path: Path, *, widen: bool = False) -> None
     except FileNotFoundError as error:
         hint = "let the run finish its first epoch" if (path.parent / SETTINGS).is_file() else "check the path"
         raise InputError(f"{path} does not exist", hint) from error
-    except (SafetensorError, RuntimeError) as error:
+    except SafetensorError as error:
+        raise InputError(f"{path} is no whole safetensors file ({error})", "copy it again, or train anew") from error
+    except RuntimeError as error:
         raise InputError(f"the weights in {path} do not fit the network", "check which network it holds") from error
 
 

@@ -35,7 +35,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 class VideoReport(msgspec.Struct, frozen=True):
-    """What was done: the folder, how many `frames` have a mask, and how much the masks flicker.
+    """What was done: the folder, how many `frames` have a mask, `empty` of them without a person, and the flicker.
 
     `temporal_consistency` is that of `segdata.quality.flicker`, in [0, 1]; 1 is no flicker, None a single frame.
     `prior` tells whether the model saw the mask before. `failures` holds the first messages of `failed` frames, which
@@ -44,6 +44,7 @@ class VideoReport(msgspec.Struct, frozen=True):
 
     out: str
     frames: int
+    empty: int
     prior: bool
     temporal_consistency: float | None
     failed: int = 0
@@ -140,6 +141,7 @@ def annotate_video(
     return VideoReport(
         out=str(target),
         frames=len(rows),
+        empty=sum(not row["person_share"] for row in rows),
         prior=work.prior,
         temporal_consistency=fmean(steps) if steps else None,
         failed=len(failures),

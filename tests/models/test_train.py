@@ -184,6 +184,13 @@ def test_settings_that_cannot_work_are_named(wrong: dict[str, object], said: str
         train([data], tmp_path / "run", **{**SMALL, **wrong})
 
 
+def test_weights_that_are_cut_off_are_told_in_a_sentence(run: Path, tmp_path: Path) -> None:
+    cut = Path(shutil.copytree(run, tmp_path / "run"))
+    (cut / BEST).write_bytes((cut / BEST).read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"best\.safetensors is no whole safetensors file \(.*\): copy it again"):
+        load_run(cut)
+
+
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=str(tmp_path)):
         load_run(tmp_path)

@@ -1,6 +1,7 @@
 """A video is segmented frame after frame, each with the mask before in view, and its flicker is measured."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def film(frames: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_each_frame_gets_a_mask_and_the_flicker_is_told(frames: Path, tmp_path: Path) -> None:
     report = annotate_video(frames, out=tmp_path / "out")
-    assert (report.frames, report.failed, report.prior) == (6, 0, False)
+    assert (report.frames, report.empty, report.failed, report.prior) == (6, 0, 0, False)
     assert report.temporal_consistency is not None
     assert 0.9 < report.temporal_consistency <= 1
     assert [row["key"] for row in rows(tmp_path / "out/metadata.jsonl")] == [f"{number:03d}" for number in range(6)]
@@ -49,6 +50,15 @@ def test_each_frame_gets_a_mask_and_the_flicker_is_told(frames: Path, tmp_path: 
         mask, _ = decode_mask((tmp_path / "out" / str(sample.mask_file_name)).read_bytes())
         assert mask.shape == (600, 400)
         assert 0.1 < mask.mean() < 0.9
+
+
+def test_frames_without_a_person_are_counted(frames: Path, tmp_path: Path) -> None:
+    shutil.copytree(frames, tmp_path / "frames")
+    for name in ("900.png", "901.png"):
+        (tmp_path / "frames" / name).write_bytes(encode_photo(np.full((600, 400, 3), 128, np.uint8), ".png"))
+    done = segdata("annotate", "--video", tmp_path / "frames", "--out", tmp_path / "out")
+    assert "8 frames done, 2 without a person" in done.stdout
+    assert [row["key"] for row in rows(tmp_path / "out/metadata.jsonl") if not row["person_share"]] == ["900", "901"]
 
 
 def test_a_video_file_gives_about_the_masks_of_its_frames(frames: Path, film: Path, tmp_path: Path) -> None:
