@@ -87,6 +87,8 @@ def test_a_pose_gives_a_person_where_none_is_annotated(data, monkeypatch):
     row = rows(data / "metadata.jsonl")[1]
     assert row["poses"]["found"][0]["box"] == row["persons"][0]["box"]
     assert row["persons"][0]["estimated"] == "person"
+    instances(data, boxes="pose", void=255)
+    assert detector.calls == 1  # the pose is kept
 
 
 def test_keypoints_give_a_box_where_there_is_none(data):

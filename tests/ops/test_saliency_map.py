@@ -291,6 +291,21 @@ class TestTheScale:
     def test_is_the_stature(self) -> None:
         assert stature(STANDING, SHAPE) == pytest.approx(187, rel=0.05)
 
+    @pytest.mark.parametrize(
+        ("pair", "share"),
+        [
+            *(((hip, ankle), 0.245 + 0.246) for hip, ankle in ((11, 15), (12, 16))),  # thigh and shank
+            *(((shoulder, wrist), 0.186 + 0.146) for shoulder, wrist in ((5, 9), (6, 10))),  # both halves of an arm
+            *(((5, 12), math.hypot(0.288, (0.22 + 0.16) / 2)), ((6, 11), math.hypot(0.288, (0.22 + 0.16) / 2))),
+        ],
+    )
+    def test_takes_what_lies_past_a_hidden_joint_for_the_sum_of_its_parts(
+        self, pair: tuple[int, int], share: float
+    ) -> None:
+        keypoints = np.zeros((17, 3))
+        keypoints[list(pair)] = (10, 10, 2), (10, 10 + 1000 * share, 2)
+        assert stature(keypoints, (1200, 300)) == pytest.approx(1000, rel=0.003)
+
     def test_does_not_shrink_with_a_limb_that_points_at_the_camera(self) -> None:
         pointing = STANDING.copy()
         pointing[[7, 9]] = pointing[5]

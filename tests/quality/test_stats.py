@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from people import merged_people
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from running import rows
 
 from segdata.dataset import Dataset
@@ -136,6 +137,8 @@ def test_a_histogram_counts_every_value_once_and_whole_numbers_in_bins_of_their_
     assert len(found.edges) == len(found.counts) + 1
     assert found.edges == sorted(set(found.edges))
     assert sum(found.counts) == len(values)
+    if values in ([0.1, 0.2, 7.5], list(range(200))):
+        assert len(found.counts) == 30
     if values == [1, 2, 2, 5]:
         assert (found.edges, found.counts) == ([0.5, 1.5, 2.5, 3.5, 4.5, 5.5], [1, 2, 0, 0, 1])
 
@@ -148,6 +151,11 @@ def test_the_heat_map_is_drawn_and_only_such_a_picture_is_replaced(tmp_path):
         assert image.size == (512, 512)
     with pytest.raises(InputError, match="something else than a heat map"):
         stats(data, heat_map=data / "masks" / "m0.png")
+    drawn = PngInfo()
+    drawn.add_text("Software", "Another program")
+    Image.new("L", (2, 2)).save(tmp_path / "drawing.png", pnginfo=drawn)
+    with pytest.raises(InputError, match="something else than a heat map"):
+        stats(data, heat_map=tmp_path / "drawing.png")
     assert heat_picture([[0.0, 0.0]]).shape == (512, 512, 3)
 
 
