@@ -59,6 +59,7 @@ _PATHS_OR_WORDS: dict[tuple[str, str], Collection[str]] = {
     ("annotate", "model"): MODELS,
     ("train", "init"): ("imagenet", "none", "bundled"),
 }
+_MOST_DOTS = 500
 _NOT_FROM_FILE = frozenset({"engine", "progress"})
 
 
@@ -103,11 +104,16 @@ def build(
 
 def _read(path: Path) -> list[_Step]:
     try:
-        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if any(line.count(".") > _MOST_DOTS for line in text.splitlines()):  # in a key they take the parser for ever
+            raise InputError(f"{path} has a line with more than {_MOST_DOTS} dots", "a recipe needs no such line")
+        recipe = tomllib.loads(text)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})", "check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid TOML ({error})") from error
+    except RecursionError as error:
+        raise InputError(f"{path} is nested too deeply", "a recipe is a list of [[step]] tables") from error
     steps = recipe.pop("step", None)
     if recipe or not isinstance(steps, list) or not steps or not all(isinstance(step, dict) for step in steps):
         other = f", and knows no {next(iter(recipe))!r}" if recipe else ""

@@ -137,7 +137,7 @@ def main() -> None:
             raise
         from segdata.files import why
 
-        _end(f"{error.filename or 'a file'} cannot be used ({why(error)})", 1)
+        _end(f"{error.filename or 'the output, or a file,'} cannot be used ({why(error)})", 1)
     except Exception as error:
         if debug:
             raise

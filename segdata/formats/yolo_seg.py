@@ -55,6 +55,7 @@ _SPLITS = ("train", "val", "test")
 _SPELLED = {"validation": "val", "valid": "val"}
 _OTHER_MEMBERS = frozenset({"path", "names", "nc", "download", "channels", "flip_idx", "kpt_shape", "yaml_file"})
 _LARGEST_YAML = 1 << 20
+_DEEPEST_YAML = 32
 _LARGEST_LABELS = 1 << 28
 
 _CROWDS = "with crowds written as persons"
@@ -190,6 +191,8 @@ def _read_labels(path: str) -> Iterator[tuple[int, str]]:
     """Yield the lines that are not empty with their numbers; none for a file that does not exist."""
     size = size_of(path)
     if size is None:
+        if as_path(path).is_dir():
+            raise SampleError("bad-labels", f"{path} is a folder, and no text file")
         return
     if size > _LARGEST_LABELS:
         raise SampleError("huge-file", f"{path} is larger than {_LARGEST_LABELS:,} bytes")
@@ -277,9 +280,14 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         if path.stat().st_size > _LARGEST_YAML:
             raise InputError(f"{path} is larger than {_LARGEST_YAML:,} bytes", "give the data.yaml of a YOLO data set")
         text = path.read_text(encoding="utf-8-sig")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            # A few lines of them hold more than any memory, once they are followed.
-            raise InputError(f"{path} has aliases and is not read", "write out what they stand for")
+        depth = 0
+        for event in yaml.parse(text, yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST_YAML:  # each further one takes the parser longer
+                raise InputError(f"{path} is nested too deeply", "give the data.yaml of a YOLO data set")
+            if isinstance(event, yaml.AliasEvent):
+                # A few lines of them hold more than any memory, once they are followed.
+                raise InputError(f"{path} has aliases and is not read", "write out what they stand for")
         data = yaml.safe_load(text)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         what = " ".join(str(error).split())

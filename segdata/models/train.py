@@ -191,6 +191,9 @@ def _check(settings: TrainSettings) -> None:
     for name in ("views", "epoch_views", "batch", "side", "pixels", "rate"):
         if getattr(settings, name) <= 0:
             raise InputError(f"{name} is {getattr(settings, name)}", "give a number above 0")
+    for source in settings.data:
+        if not 0 < source.weight < math.inf:
+            raise InputError(f"the weight of {source.path} is {source.weight:g}", "give a number above 0")
     if settings.side % 32:
         raise InputError(f"a view of {settings.side} pixels does not fit the network", "give a multiple of 32")
     if settings.epoch_views < settings.batch:

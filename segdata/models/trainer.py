@@ -147,8 +147,9 @@ def _pixels(views: Tensor) -> Tensor:
 
 
 def _leave_interrupts(_: int) -> None:
-    """Let Ctrl-C, which reaches the whole group of processes, end the one that trains; it ends the others."""
+    """Let Ctrl-C, and SIGTERM to the whole group of processes, end the one that trains; it ends the others."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _as_it_is(item: Any) -> Any:

@@ -257,7 +257,7 @@ def _machine() -> list[Check]:
     try:
         browser = webbrowser.get()
     except webbrowser.Error:
-        problem = "none is found"
+        problem = "none can be opened here"
         remedy = "open the address that review prints in a browser, with ssh -L from another machine"
         return [*checks, Check(MACHINE, "browser", "missing", "", _REVIEW, problem, remedy)]
     return [*checks, Check(MACHINE, "browser", "works", str(getattr(browser, "name", "")), _REVIEW)]

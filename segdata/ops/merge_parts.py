@@ -120,7 +120,7 @@ def read_names(path: str | Path) -> dict[int, str]:
         return {int(number): str(name) for number, name in pairs}
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})", "check the path") from error
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is not a JSON object of class number to name, or a list of names") from error
 
 

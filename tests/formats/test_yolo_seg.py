@@ -322,6 +322,8 @@ BOMB = "a0: &a0 {k: v}\n" + "".join(
         ("train: images/train\nnames: [[person]]", "no number with a name"),
         ("train: images/train\nnames: [dog]", "no class 'person'"),
         ("names: [person]", "names no photos"),
+        ("path: " + 20_000 * "[" + 20_000 * "]", "is nested too deeply"),
+        ("path:\n" + 20_000 * "- " + "a", "is nested too deeply"),
         ("!!python/object/apply:os.system [touch /tmp/x]", "cannot be read"),
         ("train: images/train\nnames: &all [person]\nmore: *all", "has aliases and is not read"),
     ],

@@ -1,6 +1,7 @@
 """A training run leaves what it says, goes on where it was, and refuses what it cannot do."""
 
 import csv
+import math
 import pickle
 import shutil
 from pathlib import Path
@@ -18,7 +19,7 @@ from segdata.errors import InputError
 from segdata.models.networks import build_network
 from segdata.models.registry import open_model
 from segdata.models.runs import BEST, LAST, TorchSegmenter, load_run, save_weights
-from segdata.models.settings import TrainSettings
+from segdata.models.settings import Source, TrainSettings
 from segdata.models.train import CHECKPOINT, initial_network, train
 from segdata.ops.merge_coco import merge_coco
 from segdata.ops.split import split
@@ -177,11 +178,13 @@ def test_a_folder_with_another_run_is_refused(run: Path, data: Path) -> None:
         ({"batch": 64}, "batch"),
         ({"model": "unheard-of"}, "unheard-of"),
         ({"init": "nowhere"}, "nowhere"),
+        ({"data": [Source("photos", weight=math.nan)]}, "the weight of photos is nan: give a number above 0"),
+        ({"data": [Source("photos", weight=-5)]}, "the weight of photos is -5"),
     ],
 )
 def test_settings_that_cannot_work_are_named(wrong: dict[str, object], said: str, data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=said):
-        train([data], tmp_path / "run", **{**SMALL, **wrong})
+        train(**{"data": [data], "out": tmp_path / "run", **SMALL, **wrong})
 
 
 def test_weights_that_are_cut_off_are_told_in_a_sentence(run: Path, tmp_path: Path) -> None:

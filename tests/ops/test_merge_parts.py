@@ -116,6 +116,7 @@ def test_a_name_of_two_classes_means_both(tmp_path: Path) -> None:
         ("null", "5", "is not a JSON object"),
         ("null", '{"zero": "null"}', "is not a JSON object"),
         ("null", "[", "is not a JSON object"),
+        ("null", 200_000 * "[", "is not a JSON object"),
     ],
 )
 def test_a_background_that_is_not_known_is_refused(

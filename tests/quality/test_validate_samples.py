@@ -4,6 +4,7 @@ import json
 import shutil
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -276,6 +277,19 @@ def test_a_mask_that_is_not_what_its_persons_say_is_found(data):
     mask[:20, :7] ^= True
     write_file(path, encode_png(~mask))
     assert only(data)[0].message.endswith("it is inverted")
+
+
+def test_a_straight_line_is_a_cut_unless_somebody_drew_it_so(tmp_path):
+    mask = np.zeros((300, 300), bool)
+    mask[10:100, 20:256] = True
+    drawn = {"box": [20, 10, 236, 90], "rle": msgspec.to_builtins(mask_to_rle(mask))}
+    write_file(tmp_path / "masks/a.png", encode_png(mask))
+    found = {}
+    for name, persons in (("none", None), ("drawn", [drawn]), ("estimated", [{**drawn, "estimated": "outline"}])):
+        row = {"key": "a", "mask_file_name": "masks/a.png", "width": 300, "height": 300, "persons": persons}
+        write_file(tmp_path / "metadata.jsonl", encode(row))
+        found[name] = [kind.code for kind in validate(tmp_path).kinds]
+    assert found == {"none": ["tile-cut"], "drawn": [], "estimated": ["tile-cut"]}
 
 
 def test_pixels_to_ignore_are_compared_with_nothing(shared_data, tmp_path):

@@ -342,7 +342,8 @@ class _Sample:
                 yield self._finding(Fault("mask-persons", text))
                 union = None
         alone = union is None and len(self.row.get("persons") or ()) <= 1
-        for fault in mask_faults(mask, tiny=alone):
+        drawn = union is not None and not any("estimated" in person for person in self.row.get("persons") or ())
+        for fault in mask_faults(mask, tiny=alone, cuts=not drawn):  # outlines run along walls, and no tile ends there
             yield self._finding(fault)
 
 
