@@ -98,6 +98,9 @@ def run(path: Path, limit: float) -> None:
             (mutation,) = item.mutations
             operator = get_operator(mutation.operator_name)(**mutation.operator_args)
             with use_mutation(mutation.module_path, operator, mutation.occurrence) as (before, after):
+                if not is_python(after):  # nobody could write that by mistake
+                    session.set_result(item.job_id, WorkResult(WorkerOutcome.SKIPPED))
+                    continue
                 noticed, output = tested(str(mutation.module_path), limit)
             change = "".join(difflib.unified_diff(before.splitlines(True), after.splitlines(True), n=2))
             outcome = TestOutcome.KILLED if noticed else TestOutcome.SURVIVED
@@ -133,6 +136,15 @@ def tested(module: str, limit: float) -> tuple[bool, str]:
         if ended > 2:  # neither a test nor what it imports has failed, but pytest itself
             raise RuntimeError(f"the tests of {module} could not be run:\n{said}")
         return ended != 0, said
+
+
+def is_python(source: str) -> bool:
+    """Tell whether a mutant is Python at all: ``{**row}`` with another operator is not."""
+    try:
+        ast.parse(source)
+    except SyntaxError:
+        return False
+    return True
 
 
 def annotated(source: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
@@ -178,11 +190,14 @@ def wilson(killed: int, count: int) -> tuple[float, float]:
 def score(path: Path) -> None:
     """Print the share of mutants that were noticed, by package, and the others as changes of lines."""
     from cosmic_ray.work_db import WorkDB, use_db
+    from cosmic_ray.work_item import WorkerOutcome
 
     outcomes: dict[str, Counter[bool]] = defaultdict(Counter)
     timeouts = 0
     with use_db(path, WorkDB.Mode.open) as session:
         for item, result in session.completed_work_items:
+            if result.worker_outcome != WorkerOutcome.NORMAL:
+                continue
             module = str(item.mutations[0].module_path)
             part = "/".join(module.split("/")[1:-1]) or Path(module).name
             outcomes[part][result.is_killed] += 1

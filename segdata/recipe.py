@@ -104,7 +104,7 @@ def build(
 
 def _read(path: Path) -> list[_Step]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode()  # not as text, whose line ends TOML counts among what is wrong
         if any(line.count(".") > _MOST_DOTS for line in text.splitlines()):  # in a key they take the parser for ever
             raise InputError(f"{path} has a line with more than {_MOST_DOTS} dots", "a recipe needs no such line")
         recipe = tomllib.loads(text)

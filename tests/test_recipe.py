@@ -191,6 +191,7 @@ STEP = '[[step]]\ncommand = "merge-parts"\nlabels = "parts"\nout = "data"\n'
     [
         ("[[step]", r"recipe\.toml is not valid TOML"),
         ("\udcff", r"recipe\.toml is not valid TOML"),
+        ("\r" + STEP, r"recipe\.toml is not valid TOML"),
         ("step = " + 5_000 * "[" + 5_000 * "]", r"recipe\.toml is nested too deeply"),
         (40_000 * "a." + "b = 1", r"recipe\.toml has a line with more than 500 dots"),
         ("", r"recipe\.toml is not a recipe: a recipe is a list of \[\[step\]\] tables$"),
