@@ -28,6 +28,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,14 @@ def run(path: Path, limit: float) -> None:
         for item in list(session.pending_work_items):
             (mutation,) = item.mutations
             operator = get_operator(mutation.operator_name)(**mutation.operator_args)
-            with use_mutation(mutation.module_path, operator, mutation.occurrence) as (before, after):
-                if not is_python(after):  # nobody could write that by mistake
+            with ExitStack() as stack:
+                try:
+                    before, after = stack.enter_context(
+                        use_mutation(mutation.module_path, operator, mutation.occurrence)
+                    )
+                except AttributeError:  # of an exception whose name has a dot, which cosmic-ray cannot replace
+                    before = after = ""
+                if not after or not is_python(after):  # nobody could write that by mistake
                     session.set_result(item.job_id, WorkResult(WorkerOutcome.SKIPPED))
                     continue
                 noticed, output = tested(str(mutation.module_path), limit)

@@ -89,6 +89,8 @@ def test_the_share_of_persons_is_that_of_their_union():
     rle = mask_to_rle(mask)
     person = {"rle": {"size": list(rle.size), "counts": rle.counts}}
     assert value_of({"width": 10, "height": 10, "persons": [person, person]}, "person_share") == 0.5
+    wide = {"rle": {"size": [2, 10], "counts": mask_to_rle(np.ones((2, 10), bool)).counts}}
+    assert value_of({"width": 10, "height": 2, "persons": [wide]}, "person_share") == 1
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,9 @@ def test_a_straight_line_elsewhere_or_short_or_at_the_border_is_no_cut():
     elsewhere[:, 263:] = False
     short[200:240, 0:64] = True
     border[:, :] = True
-    assert [tile_cuts(mask) for mask in (elsewhere, short, border)] == [[], [], []]
+    tall = np.zeros((1000, 300), bool)
+    tall[101:161, 20:256] = True  # long enough in pixels, and not beside the photo's height
+    assert [tile_cuts(mask) for mask in (elsewhere, short, border, tall)] == [[], [], [], []]
 
 
 def test_masks_that_experts_drew_have_few_cuts(shared_data):
