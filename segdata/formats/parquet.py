@@ -212,6 +212,8 @@ class Tables:
                 if each == path:
                     raise InputError(f"{path} is no Parquet file that can be read ({error})") from error
                 self.total += 1
+        self.missing = [] if path.is_file() else list(_missing(self.paths))
+        self.total += len(self.missing)
 
     def __iter__(self) -> Iterator[tuple[str, _Found] | Outcome]:
         """Yield the rows file by file, in the order of the files' names."""
@@ -222,6 +224,7 @@ class Tables:
                     yield found
                 else:
                     yield repeated(found[0], f"{path}, row {found[1].row} of row group {found[1].group}")
+        yield from self.missing
 
     def _rows_of(self, path: Path) -> Iterator[tuple[str, _Found] | Outcome]:
         """Yield the rows of a file. Only the column that keys are made of is read."""
@@ -252,6 +255,21 @@ def _told() -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise _BrokenError(str(error).strip().partition("\n")[0] or type(error).__name__) from error
+
+
+def _missing(paths: list[Path]) -> Iterator[Outcome]:
+    """Yield a failure for each set of files, such as ``train-00000-of-00003.parquet``, of which some are not there."""
+    sets: dict[tuple[Path, str, str], set[int]] = {}
+    for path in paths:
+        if named := _FILE_NAMES.fullmatch(path.name):
+            sets.setdefault((path.parent, named[1], named[3]), set()).add(int(named[2]))
+    for (folder, first, rest), numbers in sets.items():
+        count = int(rest.removeprefix("-of-").removesuffix(".parquet")) - len(numbers)
+        if count > 0:
+            number = next(number for number in range(len(numbers) + 1) if number not in numbers)
+            name = f"{first}{number:05d}{rest}"
+            more = f", and {count - 1:,} more of its set do not either" if count > 1 else ""
+            yield failed(name, "missing-file", f"{folder / name} does not exist{more}: copy the whole set")
 
 
 def _opened(path: Path) -> pa.parquet.ParquetFile:

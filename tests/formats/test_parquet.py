@@ -184,6 +184,27 @@ def test_files_are_the_same_in_every_run_and_named_by_their_splits(real: Path, t
     ]
 
 
+def test_a_file_that_its_set_lacks_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+    data = write_set(tmp_path / "data", {f"{number}": [person(number, LEFT)] for number in range(5)})
+    export_dataset(data, "parquet", out=tmp_path / "out", per_shard=1)
+    for number in (1, 3):
+        (tmp_path / f"out/data/train-0000{number}-of-00005.parquet").unlink()
+    (tmp_path / "out/data/x-00000-of-99999999999.parquet").write_bytes(
+        (tmp_path / "out/data/train-00001-of-00005.parquet").with_name("train-00000-of-00005.parquet").read_bytes()
+    )
+    report = import_dataset("parquet", tmp_path / "out", out=tmp_path / "back")
+    assert (report.done, report.failed) == (3, 3)  # one row is there twice
+    said = sorted(message for message in report.failures if "does not exist" in message)
+    assert said == [
+        f"{tmp_path}/out/data/train-00001-of-00005.parquet does not exist, and 1 more of its set do not either: "
+        "copy the whole set",
+        f"{tmp_path}/out/data/x-00001-of-99999999999.parquet does not exist, and 99,999,999,997 more of its set do not "
+        "either: copy the whole set",
+    ]
+    one = import_dataset("parquet", tmp_path / "out/data/train-00000-of-00005.parquet", out=tmp_path / "one")
+    assert (one.done, one.failed) == (1, 0)
+
+
 def test_an_export_with_another_number_of_files_removes_those_of_the_one_before(tmp_path: Path) -> None:
     data = write_set(tmp_path / "data", SAMPLES, splits={"someone": "val"})
     export_dataset(data, "parquet", out=tmp_path / "out", per_shard=1)
