@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 READERS = sorted(path.stem for path in (HERE / "readers").glob("*.py"))
 SECONDS = 2
 MEGABYTES = 1024
-ROUND = 5_000
+ROUND = 2_000
 """How many inputs a process takes: atheris keeps the outcome of every comparison of arrays in memory."""
 
 
