@@ -298,9 +298,9 @@ def test_connections_that_never_ask_do_not_keep_the_site_from_answering(tmp_path
     with serving(make_dataset(tmp_path, 1)) as site, ExitStack() as stack:
         head = "GET / HTTP/1.1\nHost: {site.host}\n"
         answered = [stack.enter_context(send(site, head + "Cookie: {site.cookie}\n\n" + head)) for _ in range(4)]
-        silent = [stack.enter_context(send(site, text)) for text in ("", head) for _ in range(64)]
         for line in answered:
             assert line.recv(15) == b"HTTP/1.1 200 OK"
+        silent = [stack.enter_context(send(site, text)) for text in ("", head) for _ in range(64)]
         assert [line.recv(1) for line in silent] == [b""] * 128  # closed, not answered
         assert site.get("/").status == 200
 
