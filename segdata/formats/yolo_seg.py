@@ -191,7 +191,7 @@ def _read_labels(path: str) -> Iterator[tuple[int, str]]:
     """Yield the lines that are not empty with their numbers; none for a file that does not exist."""
     size = size_of(path)
     if size is None:
-        if as_path(path).is_dir():
+        if Path(path).is_dir():  # stores have no folders, and are not asked once more for each photo without labels
             raise SampleError("bad-labels", f"{path} is a folder, and no text file")
         return
     if size > _LARGEST_LABELS:

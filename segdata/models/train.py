@@ -316,14 +316,15 @@ def _fit(training: Training, keep: KeepBest, run: Path, *, device: str) -> None:
         enable_progress_bar=keep.progress is not None and sys.stderr.isatty(),
         enable_model_summary=False,
     )
-    if checkpoint.exists():
-        _require_readable(checkpoint)
+    resumed = checkpoint if checkpoint.exists() else None
+    if resumed is not None:
+        _require_readable(resumed)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # a process that is forked while OpenCV has threads waits for them for ever
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the trainer about itself, and of its use of torch
-            trainer.fit(training, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
+            trainer.fit(training, ckpt_path=resumed, weights_only=True)
     finally:
         cv2.setNumThreads(threads)
 
