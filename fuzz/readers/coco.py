@@ -104,9 +104,10 @@ def _check(data: bytes) -> bool:
         if type(annotation.get("category_id")) is int and annotation["category_id"] in categories:
             wanted[annotation.get("image_id")].append(annotation)
     named = (each for each in whole["images"] if isinstance(each, dict) and isinstance(each.get("file_name"), str))
-    images = {image["id"]: image for image in named if type(image.get("id")) is int}
+    # By both, for a record that is a problem of its own may bear the number of another.
+    images = {(image["id"], image["file_name"]): image for image in named if type(image.get("id")) is int}
     for payload, sample in read:
-        image = images[payload.image.id]
+        image = images[payload.image.id, payload.image.file_name]
         height, width = sample.height, sample.width
         equal((height, width), (image["height"], image["width"]), "the size of an image")
         persons = {person.id: person for person in sample.persons}

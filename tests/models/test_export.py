@@ -14,7 +14,7 @@ import torch
 
 from segdata.demo.photos import PHOTOS, read_photo
 from segdata.errors import InputError, SegdataError
-from segdata.models import networks
+from segdata.models import networks, onnx_graph
 from segdata.models.alisnet import ALiSNet
 from segdata.models.backbones import Backbone, _Blocks
 from segdata.models.export import export_model
@@ -53,6 +53,23 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     save_weights(network, folder / BEST, {})
     yield folder
     del networks.NETWORKS["small"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def traced_once() -> Iterator[None]:
+    """Let torch trace the network once, which takes twenty seconds, and not for each file made from it."""
+    graphs: dict[bytes, bytes] = {}
+    trace = onnx_graph.onnx_graph
+
+    def kept(network: ALiSNet) -> bytes:
+        weights = b"".join(value.numpy().tobytes() for value in network.state_dict().values())
+        if weights not in graphs:
+            graphs[weights] = trace(network)
+        return graphs[weights]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnx_graph, "onnx_graph", kept)
+        yield
 
 
 @pytest.fixture(scope="module")
