@@ -14,6 +14,7 @@ import cv2
 import msgspec
 
 from segdata.choices import Framing, Precision
+from segdata.dataset import Dataset
 from segdata.errors import InputError
 from segdata.files import held, write_file
 from segdata.models.registry import BUNDLED, BUNDLED_OPTIONS
@@ -115,13 +116,15 @@ def train(
     Raises `InputError` for data without masks, an unknown model or option, a folder that holds another run, or where
     the trainer is not installed.
     """
+    sources = tuple(each if isinstance(each, Source) else Source(str(each)) for each in data)
+    _check_sources(sources)  # before the trainer is loaded, which takes seconds
     start = _usual_init(model, network) if init is None else init
     if start == "bundled" and model != "alisnet":
         raise InputError(f"the bundled model is an alisnet, not a network {model}", "leave --model or --init away")
     options = network or (BUNDLED_OPTIONS if start == "bundled" else {})
     settings = TrainSettings(
         model=model,
-        data=tuple(each if isinstance(each, Source) else Source(str(each)) for each in data),
+        data=sources,
         network=options,
         init=start,
         views=views,
@@ -185,15 +188,19 @@ def _is_frozen(init: str) -> bool:
     return before.is_file() and msgspec.json.decode(before.read_bytes(), type=TrainSettings).freeze_norms
 
 
-def _check(settings: TrainSettings) -> None:
-    if not settings.data:
+def _check_sources(sources: Sequence[Source]) -> None:
+    if not sources:
         raise InputError("there is nothing to train on", "give --data")
+    for source in sources:
+        if not 0 < source.weight < math.inf:
+            raise InputError(f"the weight of {source.path} is {source.weight:g}", "give a number above 0")
+        Dataset(source.path)
+
+
+def _check(settings: TrainSettings) -> None:
     for name in ("views", "epoch_views", "batch", "side", "pixels", "rate"):
         if getattr(settings, name) <= 0:
             raise InputError(f"{name} is {getattr(settings, name)}", "give a number above 0")
-    for source in settings.data:
-        if not 0 < source.weight < math.inf:
-            raise InputError(f"the weight of {source.path} is {source.weight:g}", "give a number above 0")
     if settings.side % 32:
         raise InputError(f"a view of {settings.side} pixels does not fit the network", "give a multiple of 32")
     if settings.epoch_views < settings.batch:

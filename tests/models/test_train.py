@@ -159,9 +159,9 @@ def test_a_run_goes_on_after_its_data_have_moved_but_not_with_others(run: Path, 
         train([moved], kept, **SMALL)
 
 
-def test_a_run_that_is_refused_leaves_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError):
-        train([tmp_path / "nothing"], tmp_path / "run", **SMALL)
+def test_a_run_that_is_refused_leaves_no_folder(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere"):
+        train([data], tmp_path / "run", **{**SMALL, "init": "nowhere"})
     assert not (tmp_path / "run").exists()
 
 
