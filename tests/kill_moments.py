@@ -3,8 +3,9 @@
     python tests/kill_moments.py --moments 100 [COMMAND ...]
 
 Each run is a fork of this process that is sent SIGKILL. After each kill the same call is made again, undisturbed, and
-what it leaves must be what a run that nobody disturbed leaves, byte for byte, hidden files included. The data are the
-photos of `segdata demo`.
+what it leaves must be what a run that nobody disturbed leaves, byte for byte, hidden files included. Of training it
+must be the same weights and scores to five places: what is read back lies otherwise in memory, and sums are rounded
+otherwise. The data are the photos of `segdata demo`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from kill_points import copy
@@ -34,14 +35,47 @@ from segdata.pixels import decode_mask, encode_png
 from segdata.report.review.store import STORE, Store
 from segdata.sample import encode
 
-HEAVY = ("jinja2", "matplotlib.pyplot", "onnxruntime", "pyarrow.parquet", "skimage.segmentation")
+HEAVY = (
+    *("jinja2", "matplotlib.pyplot", "onnxruntime", "pyarrow.parquet", "skimage.segmentation"),
+    *("lightning.pytorch", "segdata.models.trainer"),
+)
+TRAINING: dict[str, Any] = {"model": "rcrnet", "init": "none", "views": 12, "epoch_views": 4}
+TRAINING |= {"batch": 4, "side": 64, "pixels": 64 * 64, "workers": 0}
+
+
+def state(folder: Path) -> dict[str, Any]:
+    """Give the hash of every file but those of the store of decisions, which are SQLite's."""
+    return {name: found for name, found in tree(folder).items() if not name.startswith(STORE)}
+
+
+def state_of_run(folder: Path) -> dict[str, Any]:
+    """Give the weights, scores and names of the files of a training run."""
+    from safetensors.numpy import load_file
+
+    found: dict[str, Any] = {path.name: "is there" for path in folder.iterdir()}
+    for path in folder.glob("*.safetensors"):
+        found |= {f"{path.name}: {name}": tensor for name, tensor in load_file(path).items()}
+    table = np.genfromtxt(folder / "metrics.csv", delimiter=",", skip_header=1)
+    return {**found, "metrics.csv": table}
+
+
+def differing(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Give the names of the files, and of tensors in them, that are there once alone or not the same."""
+
+    def same(one: Any, other: Any) -> bool:
+        if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+            return one.shape == other.shape and np.allclose(one, other, atol=1e-5, equal_nan=True)
+        return type(one) is type(other) and one == other
+
+    return sorted(name for name in {*found, *wanted} if not same(found.get(name), wanted.get(name)))
 
 
 class Command(NamedTuple):
-    """A call on a folder, and what lies in that folder before: None for nothing."""
+    """A call on a folder, what lies in that folder before (None for nothing), and what counts of what it leaves."""
 
     work: Callable[[Path], object]
     before: Path | None = None
+    state: Callable[[Path], dict[str, Any]] = state
 
 
 def prepare(base: Path) -> None:
@@ -60,6 +94,9 @@ def prepare(base: Path) -> None:
         write_file(base / "parts" / mask.name, encode_png(parts))
     copy(base / "data", base / "reviewed")
     review(base / "reviewed")
+    copy(base / "data", base / "split")
+    segdata.split(base / "split", seed=1)
+    keep_network(base / "run")
     for name in FORMATS:
         segdata.export_dataset(base / "data", name, out=base / name)
 
@@ -88,6 +125,10 @@ def commands_on(base: Path) -> dict[str, Command]:
         "report": Command(lambda out: segdata.write_report(base / "scores.json", out=out / "report.html")),
         "review --apply": Command(segdata.apply_review, base / "reviewed"),
         "build": Command(lambda out: build(recipe, base, out)),
+        "train": Command(lambda out: segdata.train([base / "split"], out, **TRAINING), state=state_of_run),
+        "export-model": Command(
+            lambda out: segdata.export_model(base / "run", out / "it.safetensors", format="safetensors")
+        ),
     }
     for name in FORMATS:
         commands[f"export {name}"] = Command(
@@ -95,6 +136,17 @@ def commands_on(base: Path) -> dict[str, Command]:
         )
         commands[f"import {name}"] = Command(lambda out, name=name: segdata.import_dataset(name, base / name, out=out))
     return commands
+
+
+def keep_network(run: Path) -> None:
+    """Write what a training run leaves of a network, of random weights."""
+    from segdata.models.networks import build_network
+    from segdata.models.runs import BEST, save_weights
+    from segdata.models.settings import SETTINGS, TrainSettings
+
+    run.mkdir()
+    write_file(run / SETTINGS, encode(TrainSettings(TRAINING["model"], (), pixels=TRAINING["pixels"])))
+    save_weights(build_network(TRAINING["model"], {}), run / BEST, {})
 
 
 def review(data: Path) -> None:
@@ -126,11 +178,6 @@ def build(recipe: Path, base: Path, out: Path) -> None:
     segdata.build(recipe)
 
 
-def state(folder: Path) -> dict[str, str]:
-    """Give the hash of every file but those of the store of decisions, which are SQLite's."""
-    return {name: found for name, found in tree(folder).items() if not name.startswith(STORE)}
-
-
 def run(work: Callable[[Path], object], out: Path, seconds: float | None = None) -> bool:
     """Do the work in a fork, killed after so many seconds; tell whether it was."""
     pid = os.fork()
@@ -157,7 +204,7 @@ def try_moments(command: Command, out: Path, moments: int, rng: random.Random) -
     begun = time.monotonic()
     run(command.work, out)
     seconds = time.monotonic() - begun
-    wanted = state(out)
+    wanted = command.state(out)
     wrong, killed = [], 0
     while killed < moments:
         copy(before, out)
@@ -167,9 +214,7 @@ def try_moments(command: Command, out: Path, moments: int, rng: random.Random) -
             continue
         killed += 1
         run(command.work, out)
-        found = state(out)
-        if found != wanted:
-            names = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
+        if names := differing(command.state(out), wanted):
             wrong.append({"after": round(moment, 4), "files": names[:5]})
     return {"seconds": round(seconds, 3), "killed": killed, "wrong": wrong}
 

@@ -17,7 +17,7 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-from kill_moments import HEAVY, Command, commands_on, copy, run, state
+from kill_moments import HEAVY, Command, commands_on, copy, differing, run
 
 from segdata.errors import InputError
 
@@ -41,7 +41,7 @@ def try_pairs(command: Command, out: Path, pairs: int, rng: random.Random) -> li
     before = command.before or out.with_name("nothing")
     copy(before, out)
     run(command.work, out)
-    wanted, wrong = state(out), []
+    wanted, wrong = command.state(out), []
     for _ in range(pairs):
         copy(before, out)
         pids = []
@@ -51,8 +51,7 @@ def try_pairs(command: Command, out: Path, pairs: int, rng: random.Random) -> li
         ended = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
         if ended != [0, 0]:
             wrong.append(f"ended with {ended}")
-        if state(out) != wanted:
-            wrong.append("other files")
+        wrong += differing(command.state(out), wanted)
     return wrong
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 import cv2
 import numpy as np
 from inputs import mutate_png
-from oracle import equal, opened
+from oracle import chunks_fit, equal, opened
 from PIL import Image
 from reading import Reader
 
@@ -65,7 +65,7 @@ def _check(data: bytes) -> bool:
             pixels = (image.getpixel((x, y)) for y in range(height) for x in range(width))
             stored = np.array([pixel[0] if isinstance(pixel, tuple) else pixel for pixel in pixels])
             equal(mask, (stored != 0).reshape(height, width), "the pixels that Pillow reads")
-    if mode in ("L", "1", "I;16") and data[:8] == b"\x89PNG\r\n\x1a\n":
+    if mode in ("L", "1", "I;16") and data[:8] == b"\x89PNG\r\n\x1a\n" and chunks_fit(data):
         other = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         if other is not None and other.ndim == 2:
             equal(mask, other != 0, "the pixels that OpenCV reads")

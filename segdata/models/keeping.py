@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from segdata.files import write_file
 from segdata.models.runs import BEST, LAST, save_weights
@@ -17,6 +19,17 @@ from segdata.models.settings import Manifest
 
 METRICS = "metrics.csv"
 CURVES = "curves.png"
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint in one step: lightning copies it into place, and a run that is killed then leaves half."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write a checkpoint; raises `StorageError` where it cannot be."""
+        del storage_options  # of stores, to which runs do not go
+        data = io.BytesIO()
+        torch.save(checkpoint, data)
+        write_file(path, data.getvalue())
 
 
 class KeepBest(lightning.Callback):

@@ -16,7 +16,7 @@ import msgspec
 from segdata.choices import Framing, Precision
 from segdata.dataset import Dataset
 from segdata.errors import InputError
-from segdata.files import held, write_file
+from segdata.files import held, make_folder, storage_error, write_file
 from segdata.models.registry import BUNDLED, BUNDLED_OPTIONS
 from segdata.models.settings import MANIFEST, SETTINGS, Manifest, Source, TrainSettings
 from segdata.sample import encode
@@ -150,7 +150,10 @@ def train(
     _check(settings)
     run = here(out)
     new = not run.exists()
-    run.mkdir(parents=True, exist_ok=True)
+    try:
+        make_folder(run)
+    except OSError as error:
+        raise storage_error(run, error) from error
     try:
         with held(run):
             return _train(settings, run, device=device, workers=workers, progress=progress)
@@ -296,6 +299,8 @@ def _fit(training: Training, keep: KeepBest, run: Path, *, device: str) -> None:
     import torch  # noqa: PLC0415
     from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint  # noqa: PLC0415
 
+    from segdata.models.keeping import WholeCheckpoints  # noqa: PLC0415
+
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it advertises, and tells what it found no GPU on
     settings, validates = training.settings, bool(training.validation)
     gpu = torch.cuda.is_available() and device != "cpu"
@@ -316,6 +321,7 @@ def _fit(training: Training, keep: KeepBest, run: Path, *, device: str) -> None:
         default_root_dir=run,
         logger=False,
         callbacks=callbacks,
+        plugins=[WholeCheckpoints()],
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
         limit_val_batches=None if validates else 0,

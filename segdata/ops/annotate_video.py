@@ -16,7 +16,7 @@ import numpy.typing as npt
 from segdata.choices import Who
 from segdata.dataset import METADATA, OUTCOMES, Row, open_rows, write_lines
 from segdata.errors import InputError, SampleError
-from segdata.files import held, read_file, write_file
+from segdata.files import held, make_folder, read_file, storage_error, write_file
 from segdata.models.inference import Map, segment
 from segdata.models.registry import open_model
 from segdata.ops.annotate import STEP, choose_channel
@@ -103,7 +103,10 @@ def annotate_video(
     target = here(out)
     if (target / METADATA).exists() and not (target / "masks").is_dir():
         raise InputError(f"{target} holds something else", "choose another folder")
-    target.mkdir(parents=True, exist_ok=True)
+    try:
+        make_folder(target)
+    except OSError as error:
+        raise storage_error(target, error) from error
     look = partial(segment, opened, threshold=least, flips=flips, refine=refine, tiles=tiles)
     work = _Video(look, channel, least, prior=prior and opened.fourth == "prior")
     rows: list[Row] = []

@@ -15,7 +15,7 @@ pytest.importorskip("lightning")
 from safetensors.numpy import load_file
 
 from segdata.dataset import Dataset
-from segdata.errors import InputError
+from segdata.errors import InputError, SegdataError, StorageError
 from segdata.models.networks import build_network
 from segdata.models.registry import open_model
 from segdata.models.runs import BEST, LAST, TorchSegmenter, load_run, save_weights
@@ -163,6 +163,27 @@ def test_a_run_that_is_refused_leaves_no_folder(data: Path, tmp_path: Path) -> N
     with pytest.raises(InputError, match="nowhere"):
         train([data], tmp_path / "run", **{**SMALL, "init": "nowhere"})
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SegdataError, match=r"file.run cannot be"):
+        train([data], tmp_path / "file" / "run", **SMALL)
+
+
+def test_a_checkpoint_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keeping = pytest.importorskip("segdata.models.keeping")
+    path = tmp_path / CHECKPOINT
+    keeping.WholeCheckpoints().save_checkpoint({"epoch": 1}, path)
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(StorageError, match=r"last\.ckpt cannot be written"):
+        keeping.WholeCheckpoints().save_checkpoint({"epoch": 2}, path)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
 
 
 def test_a_folder_with_another_run_is_refused(run: Path, data: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from running import rows, segdata, tree
 
 from segdata.dataset import Dataset
-from segdata.errors import InputError
+from segdata.errors import InputError, SegdataError
 from segdata.ops.annotate_video import annotate_video
 from segdata.pixels import decode_image, decode_mask, encode_photo
 
@@ -195,3 +195,9 @@ def test_flicker_is_measured_between_frames_of_one_size(frames: Path, tmp_path: 
         (two / frame.name).write_bytes(frame.read_bytes())
     whole, part = (annotate_video(each, out=tmp_path / f"out {each.name}") for each in (mixed, two))
     assert whole.temporal_consistency == part.temporal_consistency
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(frames: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SegdataError, match=r"file.out cannot be"):
+        annotate_video(frames, out=tmp_path / "file" / "out")
