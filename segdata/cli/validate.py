@@ -82,6 +82,7 @@ def validate(
 def show_validation(result: Validation) -> None:
     """Print the kinds of findings, the gravest first, and the first findings of each."""
     from segdata.cli.output import show_table
+    from segdata.wording import amount
 
     if result.kinds:
         show_table(
@@ -98,10 +99,8 @@ def show_validation(result: Validation) -> None:
             echo(f"  ... and {kind.count - len(kind.first):,} more")
     if result.kinds:
         echo("")
-    echo(
-        f"validate: {result.data}, a {result.of} of {result.samples:,} samples: {result.errors:,} errors, "
-        f"{result.warnings:,} warnings, {result.notes:,} notes"
-    )
+    counts = (amount(result.errors, "error"), amount(result.warnings, "warning"), amount(result.notes, "note"))
+    echo(f"validate: {result.data}, a {result.of} of {amount(result.samples, 'sample')}: {', '.join(counts)}")
     if result.findings is not None:
         echo(f"all findings -> {result.findings}")
     if result.fixed is not None:

@@ -66,7 +66,7 @@ def test_notes_alone_end_with_0_and_warnings_with_1(data):
         "warning area-mismatch: count the mask's pixels\n  person 1 of 1 has the area 9, its mask 630 pixels\n"
         in result.stdout
     )
-    assert result.stdout.endswith("0 errors, 1 warnings, 1 notes\n--fix OUT mends 1 of them\n")
+    assert result.stdout.endswith("0 errors, 1 warning, 1 note\n--fix OUT mends 1 of them\n")
 
 
 def test_with_fix_the_status_is_that_of_what_is_left(data, tmp_path):

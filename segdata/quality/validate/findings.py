@@ -181,15 +181,6 @@ def finding_of(
     )
 
 
-def pixels(count: int) -> str:
-    """Say a number of pixels.
-
-    >>> pixels(1), pixels(2000)
-    ('1 pixel', '2,000 pixels')
-    """
-    return "1 pixel" if count == 1 else f"{count:,} pixels"
-
-
 class KindCount(msgspec.Struct, frozen=True):
     """How often a kind was found, in how many samples, how many of them ``--fix`` mends, and the first ones."""
 

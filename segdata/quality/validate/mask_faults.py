@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segdata.masks import Mask
-from segdata.quality.validate.findings import Fault, pixels
+from segdata.quality.validate.findings import Fault
+from segdata.wording import amount
 
 SPECK_SHARE = 0.0005
 SPECK_PIXELS = 4
@@ -141,5 +142,5 @@ def mask_faults(mask: Mask, *, tiny: bool = True, cuts: bool = True) -> Iterator
 def _tiny(parts: list[Part], what: str, x: int, y: int) -> str:
     where = f"at {parts[0].x + x}, {parts[0].y + y}"
     if len(parts) == 1:
-        return f"a tiny {what} of {pixels(parts[0].area)} {where}"
-    return f"{len(parts)} tiny {what}s of up to {pixels(max(part.area for part in parts))}, the first {where}"
+        return f"a tiny {what} of {amount(parts[0].area, 'pixel')} {where}"
+    return f"{len(parts)} tiny {what}s of up to {amount(max(part.area for part in parts), 'pixel')}, the first {where}"

@@ -16,12 +16,13 @@ from segdata.errors import SampleError
 from segdata.files import read_file
 from segdata.masks import Mask, check_rle, merge_rles, rle_to_mask
 from segdata.pixels import IMAGE_SUFFIXES, MOST_PIXELS, PhotoFacts, check_photo, decode_labels
-from segdata.quality.validate.findings import KIND, Fault, Finding, finding_of, pixels
+from segdata.quality.validate.findings import KIND, Fault, Finding, finding_of
 from segdata.quality.validate.mask_faults import mask_faults
 from segdata.quality.validate.persons import person_faults
 from segdata.quality.validate.rules import RuleSample, run_rules
 from segdata.sample import Person, Rle, key_of, path_of
 from segdata.storage import join_path
+from segdata.wording import amount
 
 VOID = 255
 _FILE = "file_name"
@@ -338,7 +339,7 @@ class _Sample:
             count = int(np.count_nonzero(differs))
             if count:
                 inverted = ": it is inverted" if count == mask.size else ""
-                text = f"has a mask that differs from its persons in {pixels(count)}{inverted}"
+                text = f"has a mask that differs from its persons in {amount(count, 'pixel')}{inverted}"
                 yield self._finding(Fault("mask-persons", text))
                 union = None
         alone = union is None and len(self.row.get("persons") or ()) <= 1

@@ -11,11 +11,12 @@ from segdata.quality.stats import Distribution, Stats, heat_picture, stats
 from segdata.quality.validate import Validation, validate
 from segdata.report.choose import choose
 from segdata.report.html import charts
-from segdata.report.html.page import Card, Chart, Gallery, Page, Section, Table, amount
+from segdata.report.html.page import Card, Chart, Gallery, Page, Section, Table
 from segdata.report.html.samples import BOXES, Drawing, DrawSample, draw_cards
 from segdata.report.picture import Show, legend
 from segdata.report.quantiles import QUANTILES_HEAD, TITLES, quantiles_row
 from segdata.storage import as_path
+from segdata.wording import amount
 
 _SIZES = ("width", "height", "megapixels", "aspect", "mask_share")
 _PERSONS = ("persons", "person_share", "keypoints", "visible_keypoints")

@@ -14,10 +14,11 @@ from segdata.domains import DOMAINS
 from segdata.quality.evaluate import Comparison, Evaluation, Means, SampleScores
 from segdata.report.html import charts
 from segdata.report.html.evaluated_files import EvaluatedFiles
-from segdata.report.html.page import Chart, Gallery, Page, Section, Table, amount
+from segdata.report.html.page import Chart, Gallery, Page, Section, Table
 from segdata.report.html.samples import Drawing, DrawPair, Pair, draw_cards
 from segdata.report.overlays import VOID
 from segdata.report.picture import Show, legend
+from segdata.wording import amount
 
 TITLES: dict[RankBy, str] = {"iou": "IoU", "contour_accuracy": "contour accuracy", "boundary_iou": "boundary IoU"}
 _SIZES = ("smallest quarter", "second quarter", "third quarter", "largest quarter")

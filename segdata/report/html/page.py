@@ -106,15 +106,6 @@ class Page(NamedTuple):
     sections: list[Section]
 
 
-def amount(count: int, thing: str) -> str:
-    """Say how many there are.
-
-    >>> amount(1, "sample"), amount(2000, "sample")
-    ('1 sample', '2,000 samples')
-    """
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
-
-
 def require_jinja() -> None:
     """Raise `InputError` where the template engine is not installed."""
     try:
