@@ -23,7 +23,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from segdata.deflate import compress_sparse
 from segdata.errors import SampleError
 from segdata.masks import Mask, transitions
-from segdata.png import GREY, assemble, chunks_before_pixels
+from segdata.png import GREY, SIGNATURE, assemble, chunks_before_pixels
 from segdata.sample import Rle
 
 # 32,768 x 32,768: above any camera's photo, below what a decompression bomb claims to hold.
@@ -58,8 +58,10 @@ def _opened(data: bytes, name: str) -> Iterator[Image.Image]:
     """Open an image; any failure inside becomes a `SampleError` that names the file."""
     if not data:
         raise SampleError("unreadable-image", f"{name} is empty (0 bytes)")
-    if sum(kind == b"IHDR" for kind, _ in chunks_before_pixels(data)) > 1:  # Pillow would take the last, others do not
-        raise SampleError("unreadable-image", f"{name} cannot be decoded (it is a PNG with two headers)")
+    kinds = [kind for kind, _ in chunks_before_pixels(data)]  # of several headers, Pillow would take the last
+    if data.startswith(SIGNATURE) and (kinds[:1] != [b"IHDR"] or b"IHDR" in kinds[1:]):
+        why = "it is a PNG that does not begin with one header"
+        raise SampleError("unreadable-image", f"{name} cannot be decoded ({why})")
     limit, Image.MAX_IMAGE_PIXELS = (
         Image.MAX_IMAGE_PIXELS,
         MOST_PIXELS // 2,

@@ -40,8 +40,11 @@ def test_a_chunk_longer_than_the_file_is_the_last():
     assert list(chunks_before_pixels(SIGNATURE + b"\xff\xff\xff\xffIHDRab")) == [(b"IHDR", b"ab")]
 
 
-def test_a_png_with_two_headers_is_refused():
+def test_a_png_with_another_header_than_one_at_its_beginning_is_refused():
     first, second = assemble((2, 1), 8, GREY, PACKED), assemble((2, 1), 8, PALETTE, PACKED, bytes(9))
-    both = first[: len(SIGNATURE)] + header_of(first) + second[len(SIGNATURE) :]
-    with pytest.raises(SampleError, match=r"a\.png cannot be decoded \(it is a PNG with two headers\)"):
-        decode_labels(both, "a.png")
+    header, rest = header_of(first), first[len(SIGNATURE) + len(header_of(first)) :]
+    two = SIGNATURE + header + second[len(SIGNATURE) :]
+    late, none = SIGNATURE + rest[:-12] + header + rest, SIGNATURE + rest
+    for data in (two, late, none):
+        with pytest.raises(SampleError, match=r"a\.png cannot be decoded \(it is a PNG that does not begin with one"):
+            decode_labels(data, "a.png")
