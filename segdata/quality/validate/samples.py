@@ -327,7 +327,7 @@ class _Sample:
         if not mask.any():
             if known_empty:
                 yield self._finding(Fault("nobody", "shows nobody, by mask and row"))
-            elif self.void is None or not self.void.any():
+            else:
                 yield self._finding(Fault("empty-mask", "has an empty mask"))
         elif mask.all():
             yield self._finding(Fault("full-mask", "has a mask that covers all of the photo"))
