@@ -51,6 +51,15 @@ def test_a_side_of_a_box_may_be_off_by_four_pixels_and_by_two_percent_of_the_lon
     assert found(mask, box=moved(box, side, -bound - 0.25)) == [("box-mismatch", True)]
 
 
+def test_where_in_the_image_a_box_lies_makes_it_no_larger():
+    far = rectangle(900, 700, 20, 30, (800, 1000))
+    assert found(far, (800, 1000), box=(895.75, 700, 24.25, 30)) == [("box-mismatch", True)]
+
+
+def test_a_mask_of_one_pixel_is_a_person():
+    assert found(rectangle(9, 5, 1, 1), box=(9, 5, 1, 1), area=1, keypoints=[(9, 5, 2)]) == []
+
+
 def test_a_box_that_is_off_is_told_with_that_of_the_mask():
     [fault] = faults(rectangle(40, 30, 50, 80), box=(40.5, 30, 60.25, 80))
     assert fault.message == "has the box 40.5 30 60.25 80, its mask 40 30 50 80"
