@@ -34,6 +34,8 @@ def test_what_is_no_run_lengths_of_the_image_is_none(counts):
 def test_run_lengths_are_whole_numbers_from_0_that_add_up_to_the_image(counts):
     assert runs_in_place_of_polygons(counts, 3, 4) == runs_in_place_of_polygons([counts], 4, 3) == counts
     assert runs_in_place_of_polygons([counts, counts], 3, 4) is None
+    assert runs_in_place_of_polygons([counts, 0], 3, 4) is None
+    assert runs_in_place_of_polygons(None, 3, 4) is None
     assert runs_in_place_of_polygons({"counts": counts}, 3, 4) is None
 
 
@@ -114,6 +116,15 @@ def test_a_ring_in_the_box_of_another_and_beside_its_pixels_is_not_nested():
     assert nested([triangle, square(3, 3, 5)], 2, 60) == [], "outside of the image there are no pixels"
 
 
+@pytest.mark.parametrize(("x", "y"), [(100, 10), (10, 100)])
+def test_rings_are_compared_wherever_they_lie_in_the_image(x, y):
+    outer = [x, y, x + 30, y, x + 30, y + 40, x, y + 40]
+    for ring in (square(x + 5, y + 5, 20), square(x, y + 5, 9), square(x + 5, y, 9), square(x + 21, y + 31, 9)):
+        assert nested([outer, ring], 160, 160) == [(1, 0)]
+    for ring in (square(x - 1, y, 9), square(x, y - 1, 9), square(x + 22, y, 9), square(x, y + 32, 9)):
+        assert nested([outer, ring], 160, 160) == []
+
+
 def test_of_rings_around_one_the_first_is_named():
     rings = [square(0, 0, 40), square(2, 2, 30), square(4, 4, 10)]
     assert nested(rings, 50, 60) == [(1, 0), (2, 0)]
@@ -125,5 +136,9 @@ def test_more_than_64_rings_are_not_compared():
     assert nested([*rings, square(0, 0, 3)], 50, 60) == nested([square(0, 0, 40)], 50, 60) == []
 
 
-def test_a_ring_that_cannot_be_drawn_is_nested_in_none():
-    assert nested([square(0, 0, 40), [1, 1, 2, 2]], 50, 60) == []
+def test_a_ring_that_cannot_be_drawn_is_nested_in_none_and_the_others_are_compared():
+    assert nested([square(0, 0, 40), [1, 1, 2, 2], square(2, 2, 9)], 50, 60) == [(2, 0)]
+
+
+def test_a_ring_of_one_pixel_is_nested_too():
+    assert nested([square(0, 0, 40), square(3, 3, 1)], 50, 60) == [(1, 0)]
