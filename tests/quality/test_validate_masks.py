@@ -256,8 +256,9 @@ def ragged(height, width, place, pieces, *, left=True):
 @pytest.mark.parametrize(
     ("height", "pieces", "length"),
     [
+        (300, [48], 48),
+        (300, [47], None),
         (400, [48], 48),
-        (400, [47], None),
         (401, [48], None),
         (1000, [120], 120),
         (1000, [119], None),
