@@ -275,6 +275,28 @@ def test_a_cut_has_48_pixels_and_12_percent_of_the_side_in_pieces_of_16(height, 
     assert tile_cuts(mask.T) == [("row", *cut[1:]) for cut in expected]
 
 
+@pytest.mark.parametrize("left", [True, False])
+@pytest.mark.parametrize("start", [0, 90])
+def test_a_cut_reaches_up_to_the_border(start, left):
+    mask = np.zeros((150, 203), bool)
+    mask[start : start + 60, slice(50, 96) if left else slice(96, 140)] = True
+    assert tile_cuts(mask) == [("column", 96, start, 60)]
+    assert tile_cuts(mask.T) == [("row", 96, start, 60)]
+
+
+@pytest.mark.parametrize(("x", "y"), [(400, 20), (20, 400)])
+@pytest.mark.parametrize(("width", "height"), [(150, 40), (40, 150)])
+def test_tiny_parts_and_holes_are_found_wherever_in_the_image_the_mask_lies(x, y, width, height):
+    mask = np.zeros((600, 600), bool)
+    mask[y : y + height - 8, x : x + width - 8] = True
+    mask[y + height - 1, x + width - 1] = True
+    mask[y + height - 10, x + width - 10] = False
+    assert [fault.message for fault in mask_faults(mask, cuts=False)] == [
+        f"has a tiny part of 1 pixel at {x + width - 1}, {y + height - 1}",
+        f"has a tiny hole of 1 pixel at {x + width - 10}, {y + height - 10}",
+    ]
+
+
 def test_pieces_to_both_sides_are_not_one_cut():
     mask = ragged(300, 203, 96, [24]) | np.roll(ragged(300, 203, 96, [24], left=False), 100, axis=0)
     assert tile_cuts(mask) == []
