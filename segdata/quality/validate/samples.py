@@ -100,7 +100,6 @@ class _Sample:
         self.photo_hash: bytes | None = None
         self.photo: PhotoFacts | None = None
         self.size: Size | None = None  # height and width that everything must have
-        self.rotated = False
         self.mask: Mask | None = None
         self.void: Mask | None = None
         self.rles: list[Rle] | None = None
@@ -201,7 +200,6 @@ class _Sample:
         stored = None if self.photo is None else self.photo.stored_size[::-1]
         sizes = f"{shape[1]} x {shape[0]}"
         if self.photo is not None and shape == stored:
-            self.rotated = True
             turned = f"which its EXIF orientation {self.photo.orientation} turns"
             yield self._finding(Fault("rotated-photo", f"is {sizes}, as the photo is stored, {turned}"), path)
         else:
