@@ -1,5 +1,7 @@
 """What is said of a single row, word by word, on photos that are not square."""
 
+import hashlib
+
 import cv2
 import numpy as np
 import pytest
@@ -122,6 +124,47 @@ def test_other_labels_have_the_photo_s_size_too(said, tmp_path):
 ])  # fmt: skip
 def test_sizes_that_cannot_be(said, columns, messages):
     assert [message for _, message, _ in said(**columns)] == messages
+
+
+# Files
+
+
+def test_what_is_wrong_with_a_file_is_told_of_the_file_and_the_rest_is_looked_at(tmp_path):
+    write_file(tmp_path / "photo.jpg", b"no photo")
+    write_file(tmp_path / "saliency.png", b"no map")
+    (tmp_path / "folder.png").mkdir()
+    row = {
+        "file_name": "photo.jpg",
+        "mask_file_name": "masks/none.png",
+        "edge_file_name": 7,
+        "saliency_file_name": "saliency.png",
+        "folder_file_name": "folder.png",
+        "old_file_name": "../old.png",
+        "empty_file_name": "",
+        "split": 3,
+    }
+    findings = CheckSample(str(tmp_path), "rows")((1, encode({"key": "a", **row}))).findings
+    told = [
+        (finding.code, finding.message.partition(" (")[0], finding.file.removeprefix(f"{tmp_path}/"))
+        for finding in findings
+    ]
+    assert told == [
+        ("bad-row", "a has a column that cannot be read", "rows"),
+        ("unreadable-image", "photo.jpg of a is not an image that can be read", "photo.jpg"),
+        ("missing-file", "masks/none.png of a does not exist", "masks/none.png"),
+        ("bad-row", "a has a edge_file_name that is no text", "rows"),
+        ("unreadable-image", "saliency.png of a is not an image that can be read", "saliency.png"),
+        ("unreadable-file", "folder.png of a cannot be read", "folder.png"),
+        ("unsafe-name", "a names '../old.png' as old_file_name", "rows"),
+    ]
+
+
+def test_what_is_compared_between_rows_are_the_photo_and_the_names_of_files(tmp_path):
+    write_file(tmp_path / "a.png", b"no photo")
+    facts = CheckSample(str(tmp_path), "rows")((1, b'{"file_name": "images/b/a.png", "mask_file_name": "m.png"}')).facts
+    assert (facts.key, facts.photo, facts.files) == ("b/a", None, ("images/b/a.png", "m.png"))
+    facts = CheckSample(str(tmp_path), "rows")((1, b'{"key": "k", "file_name": "a.png"}')).facts
+    assert facts == ("k", hashlib.blake2b(b"no photo", digest_size=16).digest(), ("a.png",))
 
 
 # Masks
