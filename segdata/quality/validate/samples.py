@@ -271,7 +271,7 @@ class _Sample:
         for number, each in enumerate(rows):
             id_ = each.get("id") if isinstance(each, dict) else None
             id_ = id_ if isinstance(id_, int) else None
-            faults = list(self._person(each))
+            faults = list(self._person(each, self.size))
             if id_ is not None and id_ in ids:
                 faults.append(Fault("duplicate-id", "has the id of another person of the photo"))
             ids.add(id_)
@@ -279,8 +279,7 @@ class _Sample:
             for fault in faults:
                 yield finding_of(fault, self.work.metadata, subject, key=self.key, number=number, id=id_)
 
-    def _person(self, each: Any) -> Iterator[Fault]:
-        size = self.size or (0, 0)
+    def _person(self, each: Any, size: Size) -> Iterator[Fault]:
         box = None
         if isinstance(each, dict) and isinstance(each.get("box"), list) and len(each["box"]) != 4:
             box, each = each["box"], {**each, "box": None}  # said as a fault of the box
