@@ -263,6 +263,17 @@ def test_persons_without_id_are_named_by_their_place(said):
     ]
 
 
+def test_run_lengths_and_boxes_that_cannot_be_are_told_with_their_numbers(said):
+    def of(**members):
+        return said(width=WIDTH, height=HEIGHT, persons=[{"id": 7, **members}])
+
+    bad = "person 7 of shoot/a has bad run lengths: the run lengths cover 6 pixels, the image has 5400"
+    assert of(rle={"size": SIZE, "counts": "51"}) == [("bad-rle", bad, False)]
+    assert of(box=[1, 2, 3, 4, 5]) == [("bad-box", "person 7 of shoot/a has the box 1 2 3 4 5", False)]
+    for box in ([1, 2, "3"], [1, 2, "3", 4], [None], "all"):
+        assert [code for code, _, _ in of(box=box)] == ["bad-person"]
+
+
 def test_the_place_and_id_of_a_person_are_given(tmp_path):
     persons = [{}, {"id": 0, "box": [1, 1, -1, 1]}]
     row = encode({"key": "a", "width": WIDTH, "height": HEIGHT, "persons": persons})

@@ -280,11 +280,10 @@ class _Sample:
                 yield finding_of(fault, self.work.metadata, subject, key=self.key, number=number, id=id_)
 
     def _person(self, each: Any, size: Size) -> Iterator[Fault]:
-        box = None
-        if isinstance(each, dict) and isinstance(each.get("box"), list) and len(each["box"]) != 4:
-            box, each = each["box"], {**each, "box": None}  # said as a fault of the box
-            if not all(isinstance(number, int | float) for number in box):
-                box = None
+        box = each.get("box") if isinstance(each, dict) else None
+        odd = isinstance(box, list) and len(box) != 4 and all(isinstance(number, int | float) for number in box)
+        if odd:
+            each = {**each, "box": None}  # said as a fault of the box
         try:
             person = msgspec.convert(each, Person)
         except msgspec.ValidationError as error:
@@ -310,7 +309,7 @@ class _Sample:
         yield from person_faults(
             size,
             rle,
-            box=person.box if box is None else box,
+            box=box if odd else person.box,
             area=person.area,
             keypoints=person.keypoints,
             crowd=person.crowd,
