@@ -221,6 +221,30 @@ def test_a_speck_is_said_of_the_person_where_it_is_drawn_as_one_and_else_of_the_
     assert said(SIZE, mask, persons=[person(mask)]) == [("speck", f"person 7 of shoot/a {speck}", False)]
 
 
+def test_tiny_parts_are_said_of_a_mask_of_one_person_at_most_whose_outline_is_not_known(said):
+    mask = disc()
+    mask[5, 80] = True
+    for persons in (None, [{}]):
+        assert [code for code, _, _ in said(SIZE, mask, persons=persons)] == ["speck"]
+    assert said(SIZE, mask, persons=[{}, {}]) == [], "one person's part may be small"
+    assert [code for code, _, _ in said(SIZE, mask, persons=[person(disc())])] == ["mask-persons", "speck"]
+
+
+@pytest.mark.parametrize(
+    ("estimated", "codes"), [([False, False], []), ([True, False], ["tile-cut"]), ([True, True], ["tile-cut"])]
+)
+def test_a_straight_cut_is_said_unless_all_persons_are_drawn_so(said, estimated, codes):
+    shape = (100, 203)
+    masks = np.zeros((2, *shape), bool)
+    masks[0, 7:67, 50:96], masks[1, 30:40, 120:140] = True, True
+    persons = [
+        {"rle": mask_to_rle(mask), **({"estimated": "outline"} if each else {})}
+        for mask, each in zip(masks, estimated, strict=True)
+    ]
+    assert [code for code, _, _ in said(shape, masks.any(axis=0), persons=persons)] == codes
+    assert [code for code, _, _ in said(shape, masks.any(axis=0))] == ["tile-cut"]
+
+
 # Colours
 
 
