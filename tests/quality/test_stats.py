@@ -10,10 +10,10 @@ from PIL.PngImagePlugin import PngInfo
 from running import rows
 
 from segdata.dataset import Dataset
-from segdata.engine import Processes
+from segdata.engine import Inline, Lost, Processes
 from segdata.errors import InputError
 from segdata.files import write_file
-from segdata.pixels import decode_mask, encode_photo, encode_png
+from segdata.pixels import MOST_PIXELS, decode_mask, encode_photo, encode_png
 from segdata.quality.stats import GRID, NOT_STATED, distribution, heat_picture, stats
 from segdata.sample import encode
 
@@ -207,7 +207,7 @@ def test_sizes_are_those_of_the_rows_in_pixels_and_millions_of_them(tmp_path):
 
 def test_a_size_that_the_row_does_not_state_is_the_photo_s(tmp_path):
     write_file(tmp_path / "a.png", encode_photo(np.zeros((10, 40, 3), np.uint8), ".png"))
-    lines = [{"width": width, "height": height, "file_name": "a.png"} for width, height in ((None, 5), (0, 5), (5, -1))]
+    lines = [{"width": width, "height": height, "file_name": "a.png"} for width, height in ((None, 5), (0, 5), (5, 0))]
     found = stats(stated(tmp_path, *lines, {"width": 1, "height": 1, "file_name": "a.png"}))
     sizes = [found.distributions[name] for name in ("width", "height")]
     assert [(each.count, each.min, each.p25, each.max) for each in sizes] == [(4, 1, 30.25, 40), (4, 1, 7.75, 10)]
@@ -220,6 +220,12 @@ def test_sizes_that_no_camera_has_are_failures_and_no_figure(tmp_path):
     found = stats(stated(tmp_path, *lines), quick=True)
     assert [(each.key, each.code) for each in found.failures] == [("k0", "huge-image"), ("k1", "huge-image")]
     assert found.distributions["width"].max == 3
+    lines = [
+        {"width": 1, "height": MOST_PIXELS},
+        {"width": 1, "height": MOST_PIXELS + 1},
+        {"width": 40_000, "height": 30_000},
+    ]
+    assert [each.key for each in stats(stated(tmp_path, *lines), quick=True).failures] == ["k1", "k2"]
     assert distribution(array("d", [1e17, 1e17])).histogram.counts == [2]
 
 
@@ -232,11 +238,16 @@ def test_persons_crowds_categories_and_keypoints_are_counted_by_hand(tmp_path):
         {"category": "person", "area": 99, "crowd": True, "keypoints": [visible] * 17},
     ]
     size = {"width": 20, "height": 15}
-    found = stats(stated(tmp_path, {"persons": persons, **size}, {"persons": [], **size}, {**size}), quick=True)
-    assert (found.samples, found.persons, found.crowds) == (3, 3, 1)
-    assert found.counts == {"category": {"person": 2, "statue": 1}}
+    others = [
+        {"persons": [], **size},
+        {**size},
+        {"persons": [{"area": 5, "category": "c" * 150}]},
+    ]  # of the last one no size is known
+    found = stats(stated(tmp_path, {"persons": persons, **size}, *others), quick=True)
+    assert (found.samples, found.persons, found.crowds) == (4, 4, 1)
+    assert found.counts == {"category": {"person": 2, "c" * 100: 1, "statue": 1}}
     kept = {name: (each.count, each.min, each.max) for name, each in found.distributions.items()}
-    assert kept["persons"] == (2, 0, 3)
+    assert kept["persons"] == (3, 0, 3)
     assert kept["person_share"] == (2, 0.1, 0.2)
     assert (kept["keypoints"], kept["visible_keypoints"]) == ((2, 1, 3), (2, 0, 2))
     assert list(found.keypoints)[:4] == ["nose", "left eye", "right eye", "left ear"]
@@ -289,11 +300,13 @@ def test_the_heat_map_has_four_decimals_and_counts_masks_with_a_person_alone(tmp
 
 
 def test_the_highest_place_of_a_heat_map_is_yellow_and_nothing_is_black():
-    for highest in (0.25, 1.0):
+    for highest in (0.005, 0.25, 1.0):
+        whole = heat_picture([[highest] * 2] * 2, 8)
+        assert (whole == (252, 255, 164)).all(), "the end of the map of colours inferno, as RGB"
         picture = heat_picture([[0.0, highest]] * 2, 64)
         assert (picture.shape, picture.dtype) == ((64, 64, 3), np.uint8)
         assert (picture[:, 0] <= 4).all()
-        assert (picture[:, -1] == (252, 255, 164)).all(), "the end of the map of colours inferno, as RGB"
+        assert (picture[:, -1] == (252, 255, 164)).all()
 
 
 def test_of_very_many_failures_all_are_counted_and_a_thousand_are_told(tmp_path):
@@ -306,6 +319,23 @@ def test_progress_hears_of_each_sample(tmp_path):
     heard = Heard()
     stats(stated(tmp_path, *[{"width": 3, "height": 2}] * 5), progress=heard)
     assert (heard.begun, heard.advanced) == ([("stats", 5)], 5)
+
+
+class Losing(Inline):
+    """An engine whose workers end on the first task."""
+
+    def map(self, function, tasks):
+        for number, task in enumerate(tasks):
+            yield function(task) if number else Lost(task)
+
+
+def test_a_sample_that_ends_its_process_is_a_failure_and_the_others_are_counted(tmp_path):
+    data, heard = made(tmp_path, [np.ones((40, 80), bool)] * 3, file_name="none.jpg"), Heard()
+    found = stats(data, engine=Losing(), progress=heard)
+    assert (found.samples, found.photos, found.masks, found.failed, heard.advanced) == (3, 2, 2, 1, 3)
+    [failure] = found.failures
+    assert (failure.key, failure.code) == ("m0", "worker-died")
+    assert failure.message == "m0 ended its worker process (out of memory?)"
 
 
 def test_a_distribution_has_divisor_n_and_quantiles_at_their_places():
