@@ -256,6 +256,13 @@ def test_persons_crowds_categories_and_keypoints_are_counted_by_hand(tmp_path):
     assert seen == [(1, 1, 0), (1, 0, 1), (0, 1, 1)] + [(0, 0, 2)] * 14
 
 
+def test_visibilities_beyond_2_are_visible_those_below_0_not_labelled_and_few_keypoints_are_no_fault(tmp_path):
+    found = stats(stated(tmp_path, {"persons": [{"keypoints": [[1, 1, 3], [1, 1, -1]]}]}), quick=True)
+    seen = {name: (each.visible, each.hidden, each.unlabelled) for name, each in found.keypoints.items()}
+    assert seen == {"nose": (1, 0, 0), "left eye": (0, 0, 1)}
+    assert (found.distributions["keypoints"].max, found.distributions["visible_keypoints"].max) == (1, 1)
+
+
 def test_groups_stand_in_their_own_order_and_others_by_how_frequent_they_are(tmp_path):
     groups = [
         *(("test", "far shot", "b"), ("train", "head shot", "a"), ("train", "no face", "b"), ("mine", None, "c")),
@@ -289,6 +296,7 @@ def test_a_mask_of_255_alone_has_no_void_pixels(tmp_path):
     mask = np.zeros((40, 80), np.uint8)
     mask[:10] = 255
     assert stats(made(tmp_path, [mask])).distributions["mask_share"].mean == 0.25
+    assert stats(made(tmp_path, [np.ones((1, 1), bool)])).distributions["mask_share"].mean == 1
 
 
 def test_the_heat_map_has_four_decimals_and_counts_masks_with_a_person_alone(tmp_path):
