@@ -119,10 +119,11 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_counted(tmp_path):
 def test_a_column_of_very_many_values_does_not_fill_the_memory(tmp_path):
     data = made(tmp_path, [np.ones((4, 8), bool)])
     row = next(Dataset(data).rows())
-    Dataset(data).rewrite(row | {"source": f"s{number}", "mask_file_name": None} for number in range(300))
+    sources = [None, *(f"s{number}" for number in range(300))]
+    Dataset(data).rewrite(row | {"source": source, "mask_file_name": None} for source in sources)
     counts = stats(data).counts["source"]
     assert len(counts) == 201
-    assert counts["others"] == 100
+    assert list(counts.items())[-2:] == [(NOT_STATED, 1), ("others", 101)]
 
 
 def test_quantiles_lie_between_neighbours_as_numpy_has_them():
@@ -275,6 +276,7 @@ def test_groups_stand_in_their_own_order_and_others_by_how_frequent_they_are(tmp
         "domain": [("head shot", 2), ("far shot", 1), ("no face", 1), (NOT_STATED, 3)],
         "source": [("b", 3), ("a", 2), ("c", 1), (NOT_STATED, 1)],
     }
+    assert list(stats(stated(tmp_path, {}, {}, {"source": "z"}), quick=True).counts["source"]) == ["z", NOT_STATED]
     assert [(split, list(each.items())) for split, each in found.domains_by_split.items()] == [
         ("train", [("head shot", 1), ("no face", 1)]),
         ("test", [("far shot", 1)]),
@@ -366,6 +368,7 @@ def test_a_distribution_has_divisor_n_and_quantiles_at_their_places():
     [
         (range(30), [number - 0.5 for number in range(31)]),
         (range(31), list(range(31))),
+        (range(100, 104), [99.5, 100.5, 101.5, 102.5, 103.5]),
         ([0.5, 30.5], [number + 0.5 for number in range(31)]),
         ([0.2], [0.19, 0.21]),
         ([-0.2, -0.2], [-0.21, -0.19]),
@@ -375,5 +378,10 @@ def test_a_distribution_has_divisor_n_and_quantiles_at_their_places():
 def test_up_to_thirty_whole_numbers_have_bins_of_their_own_and_else_there_are_thirty(values, edges):
     found = distribution(array("d", values)).histogram
     assert found.edges == pytest.approx(edges, abs=1e-6)
-    if edges[0] == -0.5:
+    if edges[0] in (-0.5, 99.5):
         assert found.counts == [1] * len(values)
+
+
+def test_edges_of_bins_have_six_decimals():
+    edges = distribution(array("d", [0.12345678, 0.52345678])).histogram.edges
+    assert (edges[0], edges[-1]) == (0.123457, 0.523457)
