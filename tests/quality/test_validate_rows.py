@@ -332,6 +332,16 @@ def test_keys_and_ids_that_are_there_twice_are_told_of_the_later_one(tmp_path):
     ]
 
 
+def test_a_row_that_stands_there_again_is_mended_and_one_that_cannot_be_read_is_not(tmp_path):
+    write_file(tmp_path / "metadata.jsonl", b'{"key": "a", "image_id": 1}\n[1]\n[1]\n{"key": "a", "image_id": 1}\n')
+    findings = [finding for kind in validate(tmp_path).kinds for finding in kind.first]
+    assert [(each.code, each.message.partition(" cannot")[0], each.mendable) for each in findings] == [
+        ("bad-row", "line 2", False),
+        ("bad-row", "line 3", False),
+        ("repeated-row", "a stands there again", True),
+    ]
+
+
 def test_a_photo_that_is_there_again_is_told_by_its_splits(tmp_path):
     splits = ("train", None, "train", "test")
     lines = [{"key": str(n), "file_name": f"p/{n}.png", "split": split} for n, split in enumerate(splits)]
