@@ -55,6 +55,19 @@ def test_the_loop_is_the_smaller_of_the_parts_wherever_the_polygon_begins(start,
     assert largest_loop((points[:, ::-1] + (30, 7)).ravel().tolist()) == 16
 
 
+@pytest.mark.parametrize("side", [0.5, 2, 40])
+@pytest.mark.parametrize(("x", "y"), [(0, 0), (1000, 3), (3, 1000), (-500, 20), (20, -500)])
+def test_a_loop_has_its_area_wherever_it_lies_and_however_small_it_is(side, x, y):
+    assert largest_loop(bow_tie(side, x, y)) == side * side / 4
+    points = np.array(bow_tie(side, x, y)).reshape(-1, 2)[:, ::-1]
+    assert largest_loop(points.ravel().tolist()) == side * side / 4
+
+
+def test_a_corner_that_lies_on_an_edge_does_not_cross_it():
+    assert largest_loop([0, 0, 10, 0, 10, 10, 5, 0, 0, 10]) == 0
+    assert largest_loop([0, 0, 0, 10, 10, 10, 0, 5, 10, 0]) == 0
+
+
 def test_of_several_loops_the_largest_is_given():
     # A band of 100 x 10 with two loops at its upper edge: triangles of 2 x 1 and of 4 x 2 pixels.
     ring = [0, 0, 100, 0, 100, 10, 50, 10, 48, 12, 50, 12, 48, 10, 20, 10, 16, 14, 20, 14, 16, 10, 0, 10]

@@ -158,6 +158,15 @@ def test_an_annotation_that_ends_its_process_is_written_as_it_is(coco, tmp_path)
     assert json.loads((tmp_path / "fixed.json").read_text())["annotations"][1]["area"] == 900
 
 
+def test_rows_after_one_that_ended_its_process_are_still_compared(tmp_path):
+    write_file(tmp_path / "metadata.jsonl", b"\n".join(encode({"key": key, "n": n}) for n, key in enumerate("abcb")))
+    result = validate(tmp_path, engine=Losing(0))
+    assert [(kind.code, [each.key for each in kind.first]) for kind in result.kinds] == [
+        ("duplicate-key", ["b"]),
+        ("worker-died", [None]),
+    ]
+
+
 # Files that are there already
 
 
