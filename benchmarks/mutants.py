@@ -8,8 +8,8 @@ python benchmarks/mutants.py score mutants.sqlite       # and what survived
 
 All thousands of mutants would take days. A sample is of places in the code, and of each place one mutant, because
 cosmic-ray changes an operator into every other one, and most of these break the code altogether. Annotations are left
-out, which nothing runs. Each mutant meets the tests named after its module, those of the same package that import it
-and the examples in its docstrings; not the tests of whole commands.
+out, which nothing runs. Each mutant meets the tests named after its module, those of the same package that import it,
+the examples in its docstrings and the test of its records; not the tests of whole commands.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import importlib.util
 import math
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -53,6 +54,8 @@ LIBRARIES = (
         "typer",
     ),
 )
+# Modules that define public records, as tests/test_records.py finds them.
+RECORD = re.compile(r"^class [A-Z]\w*\((msgspec\.Struct|NamedTuple)|^from dataclasses import", re.MULTILINE)
 # Those of all measures come last, for they take longest.
 ORDER = ("test_independent", "test_metamorphic")
 
@@ -118,7 +121,9 @@ def run(path: Path, limit: float) -> None:
 def tested(module: str, limit: float) -> tuple[bool, str]:
     """Tell whether a test of a module fails or takes longer than the limit in seconds, and what it printed."""
     name = ".".join(Path(module).with_suffix("").parts)
-    examples = f"tests/test_public_api.py::test_the_examples_of_docstrings_are_true[{name}]"
+    first = [f"tests/test_public_api.py::test_the_examples_of_docstrings_are_true[{name}]"]
+    if RECORD.search((ROOT / module).read_text()):
+        first.append(f"tests/test_records.py::test_a_record_cannot_be_changed[{name}]")
     with tempfile.TemporaryFile() as output:
         child = os.fork()
         if not child:
@@ -127,7 +132,7 @@ def tested(module: str, limit: float) -> tuple[bool, str]:
             os.dup2(output.fileno(), 2)
             ended = 99
             try:
-                ended = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", examples, *tests_of(module)]))
+                ended = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *first, *tests_of(module)]))
             finally:
                 os._exit(ended)
         end = time.monotonic() + limit

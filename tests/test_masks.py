@@ -302,3 +302,98 @@ def test_every_real_annotation_is_bit_identical_to_pycocotools(name: str, shared
         assert rle_area(rle) == mask.sum()
         kinds.add(type(annotation["segmentation"]))
     assert list in kinds
+
+
+# Outlines: no longer than 100,000 pixels, twice the pixels of the image, and 4,000,000; no point beyond 4,000,000
+
+
+def outline(width: int, height: int) -> list[float]:
+    """Give a rectangle whose outline is as long as twice the sum of its sides."""
+    return [0, 0, width, 0, width, height, 0, height]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_outline_is_drawn_up_to_its_bound(sign: int, turned: bool) -> None:
+    def rectangle(width: int, height: int) -> list[float]:
+        points = np.array(outline(width, height)).reshape(-1, 2) * sign
+        return (points[:, ::-1] if turned else points).ravel().tolist()
+
+    assert rle_area(polygons_to_rle([rectangle(25_000, 25_000)], 8, 10)) == (80 if sign == 1 else 0)
+    for longer in (rectangle(25_000, 25_001), rectangle(49_996, 5)):
+        with pytest.raises(SampleError, match="polygon 0 runs 100002 pixels along its outline"):
+            polygons_to_rle([longer], 8, 10)
+
+
+def test_the_bound_of_outlines_holds_for_all_polygons_together() -> None:
+    half = outline(12_500, 12_500)
+    assert rle_area(polygons_to_rle([half, half], 8, 10)) == 80
+    with pytest.raises(SampleError, match="the polygons run 100002 pixels along their outlines"):
+        polygons_to_rle([half, outline(12_501, 12_500)], 8, 10)
+
+
+def test_in_a_large_image_an_outline_may_be_twice_as_long_as_it_has_pixels() -> None:
+    assert rle_area(polygons_to_rle([outline(30_000, 30_000)], 200, 300)) == 60_000
+    with pytest.raises(SampleError, match="polygon 0 runs 120002 pixels"):
+        polygons_to_rle([outline(30_001, 30_000)], 200, 300)
+    with pytest.raises(SampleError, match="polygon 0 runs 4000002 pixels"):
+        polygons_to_rle([outline(1_000_001, 1_000_000)], 20_000, 20_000)
+
+
+@pytest.mark.parametrize("far", [4_000_000, -4_000_000])
+def test_no_point_lies_beyond_four_million_pixels(far: int) -> None:
+    there = [far, 3, far - 5 * np.sign(far), 3, far, 9]
+    for ring in (there, np.array(there).reshape(3, 2)[:, ::-1].ravel()):
+        assert rle_area(polygons_to_rle([[float(number) for number in ring]], 8, 10)) == 0
+        with pytest.raises(SampleError, match=r"polygon 1 has a coordinate of 4e\+06 pixels"):
+            polygons_to_rle([outline(2, 2), [number + np.sign(far) * (abs(number) > 9) for number in ring]], 8, 10)
+
+
+def compressed(value: int) -> str:
+    """Give the digits of a number as COCO writes them: five bits each, the lowest first, the highest with the sign."""
+    text = ""
+    while True:
+        low, value = value & 31, value >> 5
+        more = value != (-1 if low & 16 else 0)
+        text += chr(48 + low + 32 * more)
+        if not more:
+            return text
+
+
+@pytest.mark.parametrize("value", [0, 1, 15, 16, 17, 511, 512, 2**14, 2**19, 2**29 - 1, 2**29, 2**33, 2**34 - 1])
+def test_numbers_of_up_to_34_bits_are_read(value: int) -> None:
+    for counts, runs in ((compressed(value), [value]), ("1" + compressed(value) + "2", [1, value, 2])):
+        assert run_lengths(Rle((1, 1), counts)).tolist() == runs
+    if 0 < value <= 2**29:
+        fourth = run_lengths(Rle((1, 1), "1" + compressed(value) + "2" + compressed(1 - value)))
+        assert fourth.tolist() == [1, value, 2, 1], "the fourth is stored as the difference to the second"
+
+
+@pytest.mark.parametrize("value", [2**34, 2**35, 2**40, -(2**34) - 1])
+def test_longer_numbers_are_refused(value: int) -> None:
+    with pytest.raises(ValueError, match="of more than 34 bits"):
+        run_lengths(Rle((1, 1), compressed(value)))
+
+
+@pytest.mark.parametrize(
+    ("counts", "why"),
+    [
+        ([2, 5], "the run lengths cover 7 pixels, the image has 6"),
+        ([7], "no whole number of pixels from zero to those of the image"),
+        ([-1, 7], "no whole number of pixels from zero to those of the image"),
+        ("7", "a run length is longer than the image"),
+        ("16" + compressed(-1), "a run length is negative"),
+        ("23", "the run lengths cover 5 pixels, the image has 6"),
+    ],
+)
+def test_run_lengths_that_do_not_cover_the_image_are_told_with_its_pixels(counts: Any, why: str) -> None:
+    with pytest.raises(SampleError, match=why) as caught:
+        segmentation_to_rle({"size": [2, 3], "counts": counts}, 2, 3)
+    assert caught.value.code == "bad-rle"
+
+
+def test_a_mask_of_no_row_or_column_has_no_pixel() -> None:
+    for size in ((0, 3), (3, 0), (0, 0)):
+        rle = Rle(size, "0")
+        assert rle_to_mask(rle).shape == size
+        assert [len(array) for array in transitions(rle)] == [size[1], 0, 0, 0]

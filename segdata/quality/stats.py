@@ -22,7 +22,7 @@ from segdata.engine import Engine, Inline, Lost
 from segdata.errors import InputError, SampleError
 from segdata.files import put_in_place, read_file
 from segdata.licences import licence_of
-from segdata.pixels import check_photo, decode_labels
+from segdata.pixels import MOST_PIXELS, check_photo, decode_labels
 from segdata.quality.evaluate import Failure
 from segdata.sample import Person, path_of
 from segdata.steps import Progress
@@ -40,6 +40,7 @@ KEYPOINTS = (
 )
 QUANTILES = ("min", "p5", "p25", "median", "p75", "p95", "max")
 _BINS = 30
+_EXACT = 1 << 52  # below it a float tells a whole number from the half beside it
 _MOST_VALUES = 200
 _MOST_FAILURES = 1000
 _MADE_BY = "segdata stats"
@@ -248,6 +249,8 @@ class Measure(msgspec.Struct, frozen=True):
         """Give width and height as the row states them, or else the photo."""
         width, height = row.get("width"), row.get("height")
         if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
+            if width * height > MOST_PIXELS:
+                raise SampleError("huge-image", f"{row['key']} has more pixels by its row than any camera takes")
             return width, height
         name = row.get("file_name")
         if self.quick or not isinstance(name, str) or not name:
@@ -438,11 +441,11 @@ def distribution(values: array[float]) -> Distribution:
 def _histogram(numbers: npt.NDArray[np.float64]) -> Histogram:
     """Count values in bins: one for each of a few whole numbers, otherwise `_BINS` of equal width."""
     low, high = float(numbers.min()), float(numbers.max())
-    if high - low < _BINS and not (numbers % 1).any():
+    if high - low < _BINS and abs(high) < _EXACT and not (numbers % 1).any():
         edges = np.arange(low, high + 2) - 0.5
     else:
         edges = np.linspace(low, high, _BINS + 1)
     if edges[0] == edges[-1]:
-        edges = low + np.array([-0.05, 0.05]) * abs(low or 1)
+        edges = low + np.array([-0.05, 0.05]) * abs(low)
     counts, _ = np.histogram(numbers, edges)
     return Histogram(edges.round(6).tolist(), counts.tolist())

@@ -56,3 +56,23 @@ def test_what_is_far_from_the_contour_does_not_count_for_the_uncertainty():
     before = uncertainty(probability, 0.5)
     probability[90:110, 90:110] = 0.6
     assert uncertainty(probability, 0.5) == before
+
+
+@pytest.mark.parametrize(("column", "doubts"), [(195, 0), (196, 1), (199, 1), (200, 1), (203, 1), (204, 0)])
+@pytest.mark.parametrize("shape", [(300, 400), (600, 400)])
+def test_the_band_reaches_0_8_percent_of_the_diagonal_to_either_side(shape, column, doubts):
+    # A diagonal of 500 pixels: 4 on either side. One of 721: 6 of them.
+    probability = np.zeros(shape, np.float32)
+    probability[:, :200] = 1
+    probability[:, column] = 0.75 if column < 200 else 0.25
+    wide = shape[0] == 600
+    expected = 0.5 / 12 if wide else doubts * 0.5 / 8
+    assert uncertainty(probability, 0.5) == pytest.approx(expected)
+    assert uncertainty(np.ascontiguousarray(probability.T), 0.5) == pytest.approx(expected)
+
+
+def test_a_pixel_on_the_threshold_is_of_the_mask():
+    probability = np.array([[1, 0.5, 0.25, 0]], np.float32)
+    assert confidence(probability, 0.5) == pytest.approx(1.5 / 2.25)
+    assert confidence(probability, 0.5001) == pytest.approx(1 / 1.75)
+    assert confidence(np.zeros((3, 4), np.float32), 0.5) == 1

@@ -8,7 +8,7 @@ import pytest
 
 from segdata.pixels import decode_image
 from segdata.quality.candidates import KeypointStore
-from segdata.quality.duplicates import KEYPOINTS, RECORD, likeness, pixel_hash, records
+from segdata.quality.duplicates import KEYPOINTS, RECORD, Likeness, likeness, pixel_hash, records
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +138,45 @@ def test_no_photos_have_no_candidates():
         assert store.candidates() == []
     with KeypointStore(3) as store:
         assert store.candidates() == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "relation"),
+    [
+        ((16, 0.15, 0.2, 0.9), "copy"),
+        ((16, 0.15, 0.2, 0.89), "scene"),
+        ((16, 0.15, 0.2, 0.7), "scene"),
+        ((16, 0.15, 0.2, 0.69), None),
+        ((15, 1.0, 1.0, 1.0), None),
+        ((900, 0.14, 1.0, 1.0), None),
+        ((900, 1.0, 0.19, 1.0), None),
+        ((900, 1.0, 1.0, -1.0), None),
+    ],
+)
+def test_what_two_photos_are_follows_from_what_they_share(facts, relation):
+    assert Likeness(*facts).relation == relation
+
+
+def test_a_photo_is_wholly_like_itself(photos):
+    alike = likeness(photos[0], photos[0])
+    assert alike.inliers > 500
+    assert (alike.share, alike.overlap, alike.correlation) == pytest.approx((1, 1, 1), abs=0.01)
+    negative = likeness(photos[0], 255 - photos[0])
+    assert negative.correlation <= 0
+
+
+@pytest.mark.parametrize("part", [0.5, 0.75])
+def test_the_overlap_is_the_share_of_the_smaller_photo_that_both_show(photos, part):
+    width = photos[0].shape[1]
+    left, right = photos[0][:, : int(width * 0.75)], photos[0][:, int(width * 0.75 * (1 - part)) :]
+    smaller = min(left.shape[1], right.shape[1])
+    shared = left.shape[1] + right.shape[1] - width
+    for one, other in ((left, right), (right, left)):
+        alike = likeness(np.ascontiguousarray(one), np.ascontiguousarray(other))
+        assert alike.overlap == pytest.approx(shared / smaller, abs=0.03)
+        assert alike.correlation > 0.95
+
+
+def test_a_hash_of_pixels_has_sixteen_bytes():
+    assert len({pixel_hash(np.full((2, 3, 3), value, np.uint8)) for value in range(256)}) == 256
+    assert len(pixel_hash(np.zeros((2, 3, 3), np.uint8))) == 16

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from segdata.dataset import write_lines
-from segdata.engine import Processes
+from segdata.engine import Inline, Lost, Processes
 from segdata.errors import InputError
 from segdata.files import write_file
 from segdata.pixels import decode_mask, decode_probability, encode_png
@@ -346,3 +346,155 @@ def test_predictors_are_compared_on_the_samples_that_both_have(tmp_path):
     assert compare([first, second], gt, missing="skip").differences[0].count == 1
     with pytest.raises(InputError, match="no scored sample in common"):
         compare([first, masks(tmp_path / "third", b=PERSON)], gt, missing="skip")
+
+
+# Words, numbers and what progress hears
+
+
+class Heard:
+    """Progress that keeps what it hears."""
+
+    def __init__(self):
+        self.begun, self.advanced = [], []
+
+    def begin(self, step, total):
+        self.begun.append((step, total))
+        self.advanced.append(0)
+
+    def advance(self):
+        self.advanced[-1] += 1
+
+
+class Losing(Inline):
+    """An engine whose workers end on the first task."""
+
+    def map(self, function, tasks):
+        for number, task in enumerate(tasks):
+            yield function(task) if number else Lost(task)
+
+
+def test_progress_hears_of_each_pair_and_of_each_pass(tmp_path):
+    preds, gt = (masks(tmp_path / name, a=PERSON, b=PERSON, c=HALF) for name in ("preds", "gt"))
+    for options, begun in (
+        ({}, [("evaluate", 3)]),
+        ({"threshold": 0.5}, [("evaluate", 3)]),
+        ({"threshold": "sweep"}, [("sweep", 3), ("evaluate", 3)]),
+    ):
+        heard = Heard()
+        evaluate(preds, gt, progress=heard, **options)
+        assert (heard.begun, heard.advanced) == (begun, [3] * len(begun))
+
+
+def test_a_pair_that_ends_its_process_is_a_failure_and_the_others_are_scored(tmp_path):
+    preds, gt = (masks(tmp_path / name, a=PERSON, b=PERSON, c=HALF) for name in ("preds", "gt"))
+    for options in ({}, {"threshold": "sweep"}):
+        found = evaluate(preds, gt, engine=Losing(), **options)
+        assert [sample.key for sample in found.samples] == ["b", "c"]
+        [failure] = found.failures
+        assert (failure.key, failure.code) == ("a", "worker-died")
+        assert failure.message == f"{preds / 'a.png'} ended its worker process each time (out of memory?)"
+        assert found.mean["iou"] == 1
+
+
+def test_a_size_that_differs_is_told_as_width_x_height_of_both(tmp_path):
+    preds, gt = masks(tmp_path / "preds", a=PERSON, b=[[0, 255, 0]] * 5), masks(tmp_path / "gt", a=PERSON, b=PERSON)
+    found = evaluate(preds, gt)
+    wanted = f"{preds}/b.png is 3 x 5, {gt}/b.png is 4 x 2: predict at the photo's size, or say --resize"
+    assert [(each.code, each.message) for each in found.failures] == [("size-mismatch", wanted)]
+    for options in ({"threshold": 0.5}, {"threshold": "sweep"}):
+        assert [each.message for each in evaluate(preds, gt, **options).failures] == [wanted]
+
+
+def test_one_file_without_a_partner_is_named_alone(tmp_path):
+    preds, gt = masks(tmp_path / "preds", a=PERSON, b=PERSON), masks(tmp_path / "gt", a=PERSON)
+    with pytest.raises(InputError) as caught:
+        evaluate(preds, gt)
+    assert str(caught.value) == f"{preds}/b.png has no partner in {gt}: give all of them, or say --missing skip"
+
+
+def test_where_nothing_could_be_scored_the_first_reason_is_told(tmp_path):
+    preds, gt = masks(tmp_path / "preds", a=[[1, 2, 3]], b=PERSON), masks(tmp_path / "gt", a=PERSON, b=[[0]])
+    with pytest.raises(InputError, match=r"no sample could be scored \(.*a\.png .*\): check the folders"):
+        evaluate(preds, gt)
+
+
+def test_the_settings_and_results_of_defaults_are_all_told(tmp_path):
+    preds, gt = masks(tmp_path / "preds", a=HALF, b=PERSON), masks(tmp_path / "gt", a=PERSON, b=PERSON)
+    found = evaluate(preds, gt)
+    assert msgspec.to_builtins(found.settings) == {
+        "gt": str(gt),
+        "tolerance": 0.008,
+        "tolerance_pixels": (1,),
+        "dilation": 0.02,
+        "void": None,
+        "threshold": None,
+        "height": None,
+        "crop_to_gt": False,
+        "missing": "error",
+        "resize": False,
+    }
+    assert (found.predictor, found.count, found.domains, found.splits) == (str(preds), 2, {}, {})
+    assert (found.sweep, found.best, found.skipped, found.failures) == (None, None, [], [])
+    first, second = found.samples
+    assert msgspec.to_builtins(first) == {
+        "key": "a",
+        "iou": 0.5,
+        "contour_accuracy": first.contour_accuracy,
+        "boundary_iou": 0.5,
+        "precision": 1.0,
+        "recall": 0.5,
+        "intersection": 2,
+        "union": 4,
+        "pred_area": 2,
+        "gt_area": 4,
+        "tolerance_pixels": 1,
+        "domain": None,
+        "split": None,
+    }
+    assert (second.key, second.iou) == ("b", 1)
+    assert (found.mean["iou"], found.std["iou"], found.pooled["iou"]) == (0.75, 0.25, 0.75)
+    assert (found.mean["recall"], found.std["recall"], found.pooled["recall"]) == (0.75, 0.25, 0.75)
+    assert (found.mean["precision"], found.pooled["precision"]) == (1, 1)
+
+
+def test_of_equal_scores_the_first_key_comes_first(tmp_path):
+    preds, gt = (masks(tmp_path / name, c=PERSON, a=PERSON, b=PERSON) for name in ("preds", "gt"))
+    assert [sample.key for sample in evaluate(preds, gt).samples] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(("threshold", "iou"), [(0, 0.5), (1, 0.25), (128 / 255, 0.5), (0.51, 0.25)])
+def test_thresholds_reach_from_0_to_1_and_hold_what_lies_on_them(tmp_path, threshold, iou):
+    preds = masks(tmp_path / "preds", a=[[0, 128, 255, 0], [0, 0, 0, 0]])
+    found = evaluate(preds, masks(tmp_path / "gt", a=PERSON), threshold=threshold)
+    assert (found.mean["iou"], found.settings.threshold) == (iou, threshold)
+
+
+def test_cropping_and_scaling_go_without_each_other_and_take_void_pixels_along(tmp_path):
+    gt = masks(tmp_path / "gt", a=[[0] * 6, [0, 255, 255, 255, 7, 0], [0, 255, 255, 255, 0, 0]])
+    preds = masks(tmp_path / "preds", a=[[255] * 6, [0, 255, 255, 255, 255, 0], [0, 255, 0, 0, 255, 0]])
+
+    def areas(**options):
+        [sample] = evaluate(preds, gt, void=7, **options).samples
+        return sample.pred_area, sample.gt_area, sample.intersection
+
+    assert areas() == (11, 6, 4)
+    assert areas(crop_to_gt=True) == (4, 6, 4)
+    assert areas(height=3) == (11, 6, 4)
+    assert areas(height=6) == (44, 24, 16)
+    assert areas(height=4, crop_to_gt=True) == (16, 24, 16)
+    assert areas(height=1) == (1, 1, 1), "two pixels wide: the columns 1 and 4 of the middle row, the latter void"
+
+
+def test_the_sweep_names_thresholds_with_two_decimals_and_takes_the_best(tmp_path):
+    preds = masks(tmp_path / "preds", a=[[0, 255, 180, 60], [0, 255, 180, 60]])
+    found = evaluate(preds, masks(tmp_path / "gt", a=PERSON), threshold="sweep")
+    ious = {f"{step / 100:.2f}": 2 / 3 if step < 25 else 1.0 if step <= 70 else 0.5 for step in range(5, 100, 5)}
+    assert found.sweep == pytest.approx(ious)
+    assert (found.best.threshold, found.best.iou, found.mean["iou"]) == (0.5, 1, 1)
+
+
+def test_a_comparison_has_three_measures_of_each_against_the_first(tmp_path):
+    gt = masks(tmp_path / "gt", a=PERSON)
+    found = compare([masks(tmp_path / "first", a=HALF), masks(tmp_path / "second", a=PERSON)], gt)
+    assert [each.measure for each in found.differences] == ["iou", "contour_accuracy", "boundary_iou"]
+    assert [(each.difference, each.low, each.high) for each in found.differences][::2] == [(0.5, 0.5, 0.5)] * 2

@@ -101,3 +101,28 @@ def test_what_does_not_belong_together_is_refused() -> None:
         temporal_consistency([PERSON.astype(np.uint8)] * 2, frames)
     with pytest.raises(InputError, match="RGB"):
         temporal_consistency([PERSON] * 2, [frame[:, :, 0] for frame in frames])
+
+
+def test_what_differs_is_told_with_frame_width_and_height() -> None:
+    frames, half = _frames(2, 0), PERSON[:32]
+    with pytest.raises(SampleError) as caught:
+        dtssd([PERSON, half], [PERSON, half])
+    assert caught.value.code == "size-mismatch"
+    assert str(caught.value).startswith("the map of frame 2 is 64 x 32, the first map 64 x 64: give all frames")
+    with pytest.raises(SampleError, match="the true map of frame 1 is 64 x 32, the first map 64 x 64"):
+        dtssd([PERSON, PERSON], [half, half])
+    with pytest.raises(SampleError, match="the frame of frame 2 is 32 x 64, the first mask 64 x 64"):
+        temporal_consistency([PERSON, PERSON], [frames[0], frames[0][:, :32]])
+    with pytest.raises(InputError, match="frame 3 has no map: give one of each a frame"):
+        dtssd([PERSON] * 2, [PERSON] * 3)
+    with pytest.raises(InputError, match="a true map is int64, neither bool nor float"):
+        dtssd([PERSON] * 2, [PERSON.astype(np.int64)] * 2)  # type: ignore[list-item]
+    with pytest.raises(InputError, match=r"a frame is uint8 \(64, 64, 4\), not uint8"):
+        temporal_consistency([PERSON] * 2, [np.zeros((64, 64, 4), np.uint8)] * 2)
+
+
+def test_dtssd_by_hand() -> None:
+    # A quarter of the pixels changes by 1 in the first step, half of them by a half in the second.
+    first, second, third = (np.array([row, [0, 0]], np.float32) for row in ([0, 0], [1, 0], [0.5, 0.5]))
+    truth = [np.zeros((2, 2), bool)] * 3
+    assert dtssd([first, second, third], truth) == pytest.approx((0.5 + 0.125**0.5) / 2)

@@ -74,5 +74,80 @@ def test_it_does_not_matter_where_in_the_photo_or_how_large_the_photo_is():
 
 
 def test_another_size_is_refused():
-    with pytest.raises(SampleError, match="300 x 200 pixels, the map 10 x 10"):
-        disagreement(MASK, np.zeros((10, 10), np.float32))
+    with pytest.raises(
+        SampleError, match="the mask has 300 x 200 pixels, the map 30 x 10: annotate the photos"
+    ) as caught:
+        disagreement(MASK, np.zeros((10, 30), np.float32))
+    assert caught.value.code == "size-mismatch"
+
+
+# Figures by hand: 0.8 % of the diagonal of a photo of 400 x 300 pixels are 4 pixels.
+
+
+def blocks(*places, value=1):
+    """A map of rectangles: rows and columns from, to."""
+    found = np.zeros((300, 400), np.float32)
+    for top, bottom, left, right in places:
+        found[top:bottom, left:right] = value
+    return found
+
+
+PERSON = blocks((50, 250, 100, 200))  # 20,000 pixels, sure throughout
+SURE_OF_IT = PERSON > 0
+
+
+def test_a_part_that_is_lacking_is_its_share_over_the_least_doubt():
+    mask = SURE_OF_IT.copy()
+    mask[50:90] = False
+    found = disagreement(mask, PERSON)
+    # The disc that fits leaves four corners of the part, of 40 x 100 pixels, out.
+    assert found.lacking == pytest.approx(4000 / 20000, abs=4 * 16 / 20000)
+    assert (found.surplus, disagreement(SURE_OF_IT, PERSON * mask).lacking) == (0, 0)
+    assert disagreement(SURE_OF_IT, PERSON * mask).surplus == found.lacking, "the mask is the larger of the two"
+    assert found.score == pytest.approx(found.lacking / 0.02 + 2 * found.contour)
+
+
+@pytest.mark.parametrize(("probability", "counts"), [(0.9, True), (0.8999, False)])
+def test_sure_is_nine_tenths(probability, counts):
+    value = np.float32(probability)
+    assert (disagreement(np.zeros((300, 400), bool), PERSON * value).lacking > 0) == counts
+    missed = np.where(SURE_OF_IT, np.float32(1 - probability), np.float32(0))
+    assert (disagreement(SURE_OF_IT, missed).surplus > 0) == counts
+
+
+@pytest.mark.parametrize(("width", "counts"), [(8, False), (9, True)])
+def test_areas_narrower_than_twice_the_tolerance_do_not_count(width, counts):
+    strip = blocks((50, 250, 100, 100 + width))
+    assert (disagreement(np.zeros((300, 400), bool), strip).lacking > 0) == counts
+    assert (disagreement(strip > 0, np.zeros((300, 400), np.float32)).surplus > 0) == counts
+
+
+@pytest.mark.parametrize(("shift", "counts"), [(4, False), (5, True)])
+def test_a_contour_within_the_tolerance_is_no_fault(shift, counts):
+    moved = np.roll(SURE_OF_IT, shift, axis=1)
+    found = disagreement(moved, PERSON)
+    # The outline of 100 x 200 pixels; of the left and right sides, those far from the corners are missed.
+    assert found.contour == pytest.approx(counts * 2 * 200 / 600, abs=0.03)
+
+
+def test_a_contour_counts_by_how_sharp_it_is():
+    half = np.where(SURE_OF_IT, np.float32(0.75), np.float32(0.25))
+    nobody = np.zeros((300, 400), bool)
+    assert disagreement(nobody, PERSON).contour == 1
+    assert disagreement(nobody, half).contour == 0.5
+    assert disagreement(nobody, half).score == pytest.approx(2 * 0.5)
+
+
+def test_where_nobody_is_nothing_is_wrong():
+    found = disagreement(np.zeros((300, 400), bool), np.zeros((300, 400), np.float32))
+    assert (found.score, found.lacking, found.surplus, found.contour) == (0, 0, 0, 0)
+    everything = disagreement(np.zeros((300, 400), bool), np.ones((300, 400), np.float32))
+    assert (everything.lacking, everything.contour, everything.score) == (1, 0, pytest.approx(50))
+
+
+def test_the_surer_the_model_is_of_the_photo_the_more_a_fault_counts():
+    doubting = PERSON + blocks((50, 250, 300, 350), value=np.float32(0.25))  # a confidence of 20000 / 22500
+    nobody = np.zeros((300, 400), bool)
+    lacking = disagreement(nobody, PERSON).lacking
+    assert disagreement(nobody, PERSON).score == pytest.approx(lacking / 0.02 + 2)
+    assert disagreement(nobody, doubting).score == pytest.approx(lacking / (1 / 9 + 0.02) + 2)

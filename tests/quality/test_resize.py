@@ -94,3 +94,24 @@ def test_the_protocol_makes_1024_rows_of_the_person(shared_data: Path) -> None:
 def test_numbers_that_are_neither_mask_nor_probability_are_wrong_use() -> None:
     with pytest.raises(InputError, match="uint8"):
         to_height(np.zeros((3, 4), np.uint8))  # type: ignore[type-var]
+
+
+def test_a_box_that_is_not_in_the_array_is_told_with_the_sizes_of_both() -> None:
+    with pytest.raises(SampleError) as caught:
+        crop_to_box(np.zeros((4, 7), bool), (2, 1, 5, 4))
+    assert caught.value.code == "size-mismatch"
+    assert str(caught.value).startswith("an array of 7 x 4 pixels does not hold the box (2, 1, 5, 4): predict")
+    assert crop_to_box(np.zeros((4, 7), bool), (2, 1, 5, 3)).shape == (3, 5)
+
+
+def test_probabilities_are_scaled_between_the_centres_of_pixels() -> None:
+    row = np.array([[0, 1]], np.float32)
+    assert to_size(row, 1, 4).tolist() == [[0, 0.25, 0.75, 1]]
+    assert to_size(row.T.copy(), 4, 1).ravel().tolist() == [0, 0.25, 0.75, 1]
+
+
+@pytest.mark.parametrize(
+    ("shape", "height", "width"), [((4, 6), 2, 3), ((4, 5), 2, 3), ((4, 3), 2, 2), ((7, 3), 1, 1), ((2, 1), 3, 2)]
+)
+def test_the_width_is_rounded_and_a_half_up(shape: tuple[int, int], height: int, width: int) -> None:
+    assert to_height(np.zeros(shape, bool), height).shape == (height, width)

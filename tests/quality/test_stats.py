@@ -10,11 +10,12 @@ from PIL.PngImagePlugin import PngInfo
 from running import rows
 
 from segdata.dataset import Dataset
-from segdata.engine import Processes
+from segdata.engine import Inline, Lost, Processes
 from segdata.errors import InputError
 from segdata.files import write_file
-from segdata.pixels import decode_mask, encode_photo, encode_png
+from segdata.pixels import MOST_PIXELS, decode_mask, encode_photo, encode_png
 from segdata.quality.stats import GRID, NOT_STATED, distribution, heat_picture, stats
+from segdata.sample import encode
 
 
 @pytest.fixture(scope="module")
@@ -118,10 +119,11 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_counted(tmp_path):
 def test_a_column_of_very_many_values_does_not_fill_the_memory(tmp_path):
     data = made(tmp_path, [np.ones((4, 8), bool)])
     row = next(Dataset(data).rows())
-    Dataset(data).rewrite(row | {"source": f"s{number}", "mask_file_name": None} for number in range(300))
+    sources = [None, *(f"s{number}" for number in range(300))]
+    Dataset(data).rewrite(row | {"source": source, "mask_file_name": None} for source in sources)
     counts = stats(data).counts["source"]
     assert len(counts) == 201
-    assert counts["others"] == 100
+    assert list(counts.items())[-2:] == [(NOT_STATED, 1), ("others", 101)]
 
 
 def test_quantiles_lie_between_neighbours_as_numpy_has_them():
@@ -172,3 +174,214 @@ def test_what_cannot_be_is_refused(tmp_path, settings, message):
     (tmp_path / "metadata.jsonl").write_bytes(b"")
     with pytest.raises(InputError, match="no sample"):
         stats(tmp_path)
+
+
+def stated(folder, *lines):
+    """Write a data set of rows without files."""
+    write_file(folder / "metadata.jsonl", b"\n".join(encode({"key": f"k{n}", **row}) for n, row in enumerate(lines)))
+    return folder
+
+
+class Heard:
+    """Progress that keeps what it hears."""
+
+    def __init__(self):
+        self.begun, self.advanced = [], 0
+
+    def begin(self, step, total):
+        self.begun.append((step, total))
+
+    def advance(self):
+        self.advanced += 1
+
+
+def test_sizes_are_those_of_the_rows_in_pixels_and_millions_of_them(tmp_path):
+    found = stats(stated(tmp_path, {"width": 8000, "height": 6000}, {"width": 4000, "height": 8000}), quick=True)
+    values = {name: (each.min, each.mean, each.max, each.std) for name, each in found.distributions.items()}
+    assert values == {
+        "width": (4000, 6000, 8000, 2000),
+        "height": (6000, 7000, 8000, 1000),
+        "megapixels": (32, 40, 48, 8),
+        "aspect": (0.5, round(11 / 12, 6), round(4 / 3, 6), round(5 / 12, 6)),
+    }
+
+
+def test_a_size_that_the_row_does_not_state_is_the_photo_s(tmp_path):
+    write_file(tmp_path / "a.png", encode_photo(np.zeros((10, 40, 3), np.uint8), ".png"))
+    lines = [{"width": width, "height": height, "file_name": "a.png"} for width, height in ((None, 5), (0, 5), (5, 0))]
+    found = stats(stated(tmp_path, *lines, {"width": 1, "height": 1, "file_name": "a.png"}))
+    sizes = [found.distributions[name] for name in ("width", "height")]
+    assert [(each.count, each.min, each.p25, each.max) for each in sizes] == [(4, 1, 30.25, 40), (4, 1, 7.75, 10)]
+    assert (found.photos, found.masks, found.failed) == (4, 0, 0)
+    assert stats(tmp_path, quick=True).distributions["width"].max == 1
+
+
+def test_sizes_that_no_camera_has_are_failures_and_no_figure(tmp_path):
+    lines = [{"width": 10**17, "height": 1}, {"width": 10**400, "height": 10**400}, {"width": 3, "height": 2}]
+    found = stats(stated(tmp_path, *lines), quick=True)
+    assert [(each.key, each.code) for each in found.failures] == [("k0", "huge-image"), ("k1", "huge-image")]
+    assert found.distributions["width"].max == 3
+    lines = [
+        {"width": 1, "height": MOST_PIXELS},
+        {"width": 1, "height": MOST_PIXELS + 1},
+        {"width": 40_000, "height": 30_000},
+    ]
+    assert [each.key for each in stats(stated(tmp_path, *lines), quick=True).failures] == ["k1", "k2"]
+    assert distribution(array("d", [1e17, 1e17])).histogram.counts == [2]
+
+
+def test_persons_crowds_categories_and_keypoints_are_counted_by_hand(tmp_path):
+    hidden, visible, nothing = [1.0, 1.0, 1.0], [1.0, 1.0, 2.0], [0.0, 0.0, 0.0]
+    persons = [
+        {"category": "person", "area": 30, "keypoints": [visible, visible, hidden] + [nothing] * 14},
+        {"category": "statue", "area": 60, "keypoints": [hidden] + [nothing] * 16},
+        {"category": "person", "keypoints": [nothing] * 17},
+        {"category": "person", "area": 99, "crowd": True, "keypoints": [visible] * 17},
+    ]
+    size = {"width": 20, "height": 15}
+    others = [
+        {"persons": [], **size},
+        {**size},
+        {"persons": [{"area": 5, "category": "c" * 150}]},
+    ]  # of the last one no size is known
+    found = stats(stated(tmp_path, {"persons": persons, **size}, *others), quick=True)
+    assert (found.samples, found.persons, found.crowds) == (4, 4, 1)
+    assert found.counts == {"category": {"person": 2, "c" * 100: 1, "statue": 1}}
+    kept = {name: (each.count, each.min, each.max) for name, each in found.distributions.items()}
+    assert kept["persons"] == (3, 0, 3)
+    assert kept["person_share"] == (2, 0.1, 0.2)
+    assert (kept["keypoints"], kept["visible_keypoints"]) == ((2, 1, 3), (2, 0, 2))
+    assert list(found.keypoints)[:4] == ["nose", "left eye", "right eye", "left ear"]
+    assert len(found.keypoints) == 17
+    seen = [(each.visible, each.hidden, each.unlabelled) for each in found.keypoints.values()]
+    assert seen == [(1, 1, 0), (1, 0, 1), (0, 1, 1)] + [(0, 0, 2)] * 14
+
+
+def test_visibilities_beyond_2_are_visible_those_below_0_not_labelled_and_few_keypoints_are_no_fault(tmp_path):
+    found = stats(stated(tmp_path, {"persons": [{"keypoints": [[1, 1, 3], [1, 1, -1]]}]}), quick=True)
+    seen = {name: (each.visible, each.hidden, each.unlabelled) for name, each in found.keypoints.items()}
+    assert seen == {"nose": (1, 0, 0), "left eye": (0, 0, 1)}
+    assert (found.distributions["keypoints"].max, found.distributions["visible_keypoints"].max) == (1, 1)
+
+
+def test_groups_stand_in_their_own_order_and_others_by_how_frequent_they_are(tmp_path):
+    groups = [
+        *(("test", "far shot", "b"), ("train", "head shot", "a"), ("train", "no face", "b"), ("mine", None, "c")),
+        *((None, "head shot", None), ("val", None, "a"), ("val", None, "b")),
+    ]
+    lines = [{"split": split, "domain": domain, "source": source} for split, domain, source in groups]
+    found = stats(stated(tmp_path, *lines), quick=True)
+    assert {name: list(each.items()) for name, each in found.counts.items()} == {
+        "split": [("train", 2), ("val", 2), ("test", 1), ("mine", 1), (NOT_STATED, 1)],
+        "domain": [("head shot", 2), ("far shot", 1), ("no face", 1), (NOT_STATED, 3)],
+        "source": [("b", 3), ("a", 2), ("c", 1), (NOT_STATED, 1)],
+    }
+    assert list(stats(stated(tmp_path, {}, {}, {"source": "z"}), quick=True).counts["source"]) == ["z", NOT_STATED]
+    assert [(split, list(each.items())) for split, each in found.domains_by_split.items()] == [
+        ("train", [("head shot", 1), ("no face", 1)]),
+        ("test", [("far shot", 1)]),
+        (NOT_STATED, [("head shot", 1)]),
+    ]
+
+
+def test_of_licences_the_known_are_named_and_others_stand_as_they_are_stated(tmp_path):
+    lines = [
+        {"licence_url": "https://creativecommons.org/licenses/by/2.0/"},
+        {"licence_name": "", "licence_url": "https://example.org/mine"},
+        {"licence_name": "x" * 150},
+    ]
+    counts = stats(stated(tmp_path, *lines), quick=True).counts["licence"]
+    assert counts == {"CC BY 2.0": 1, "https://example.org/mine": 1, "x" * 100: 1}
+
+
+def test_a_mask_of_255_alone_has_no_void_pixels(tmp_path):
+    mask = np.zeros((40, 80), np.uint8)
+    mask[:10] = 255
+    assert stats(made(tmp_path, [mask])).distributions["mask_share"].mean == 0.25
+    assert stats(made(tmp_path, [np.ones((1, 1), bool)])).distributions["mask_share"].mean == 1
+
+
+def test_the_heat_map_has_four_decimals_and_counts_masks_with_a_person_alone(tmp_path):
+    left, right, nobody = np.zeros((40, 80), bool), np.zeros((40, 80), bool), np.zeros((40, 80), bool)
+    left[:, :40], right[:, 40:] = True, True
+    heat = np.array(stats(made(tmp_path, [left, right, right, nobody])).heat_map)
+    assert set(heat[:, : GRID // 2].ravel()) == {0.3333}
+    assert set(heat[:, GRID // 2 :].ravel()) == {0.6667}
+
+
+def test_the_highest_place_of_a_heat_map_is_yellow_and_nothing_is_black():
+    for highest in (0.005, 0.25, 1.0):
+        whole = heat_picture([[highest] * 2] * 2, 8)
+        assert (whole == (252, 255, 164)).all(), "the end of the map of colours inferno, as RGB"
+        picture = heat_picture([[0.0, highest]] * 2, 64)
+        assert (picture.shape, picture.dtype) == ((64, 64, 3), np.uint8)
+        assert (picture[:, 0] <= 4).all()
+        assert (picture[:, -1] == (252, 255, 164)).all()
+
+
+def test_of_very_many_failures_all_are_counted_and_a_thousand_are_told(tmp_path):
+    found = stats(stated(tmp_path, *[{"mask_file_name": "masks/none.png"}] * 1002))
+    assert (found.failed, len(found.failures), found.masks) == (1002, 1000, 1002)
+    assert (found.failures[0].key, found.failures[0].code) == ("k0", "missing-file")
+
+
+def test_progress_hears_of_each_sample(tmp_path):
+    heard = Heard()
+    stats(stated(tmp_path, *[{"width": 3, "height": 2}] * 5), progress=heard)
+    assert (heard.begun, heard.advanced) == ([("stats", 5)], 5)
+
+
+class Losing(Inline):
+    """An engine whose workers end on the first task."""
+
+    def map(self, function, tasks):
+        for number, task in enumerate(tasks):
+            yield function(task) if number else Lost(task)
+
+
+def test_a_sample_that_ends_its_process_is_a_failure_and_the_others_are_counted(tmp_path):
+    data, heard = made(tmp_path, [np.ones((40, 80), bool)] * 3, file_name="none.jpg"), Heard()
+    found = stats(data, engine=Losing(), progress=heard)
+    assert (found.samples, found.photos, found.masks, found.failed, heard.advanced) == (3, 2, 2, 1, 3)
+    [failure] = found.failures
+    assert (failure.key, failure.code) == ("m0", "worker-died")
+    assert failure.message == "m0 ended its worker process (out of memory?)"
+
+
+def test_a_distribution_has_divisor_n_and_quantiles_at_their_places():
+    found = distribution(array("d", range(101)))
+    assert (found.min, found.p5, found.p25, found.median, found.p75, found.p95, found.max) == (
+        0,
+        5,
+        25,
+        50,
+        75,
+        95,
+        100,
+    )
+    assert (found.count, found.mean, found.std) == (101, 50, round(850**0.5, 6))
+    assert distribution(array("d", [0, 0.0000014])).max == 0.000001
+
+
+@pytest.mark.parametrize(
+    ("values", "edges"),
+    [
+        (range(30), [number - 0.5 for number in range(31)]),
+        (range(31), list(range(31))),
+        (range(100, 104), [99.5, 100.5, 101.5, 102.5, 103.5]),
+        ([0.5, 30.5], [number + 0.5 for number in range(31)]),
+        ([0.2], [0.19, 0.21]),
+        ([-0.2, -0.2], [-0.21, -0.19]),
+        ([0], [-0.5, 0.5]),
+    ],
+)
+def test_up_to_thirty_whole_numbers_have_bins_of_their_own_and_else_there_are_thirty(values, edges):
+    found = distribution(array("d", values)).histogram
+    assert found.edges == pytest.approx(edges, abs=1e-6)
+    if edges[0] in (-0.5, 99.5):
+        assert found.counts == [1] * len(values)
+
+
+def test_edges_of_bins_have_six_decimals():
+    edges = distribution(array("d", [0.12345678, 0.52345678])).histogram.edges
+    assert (edges[0], edges[-1]) == (0.123457, 0.523457)

@@ -101,3 +101,40 @@ def test_of_equal_thresholds_the_one_nearest_to_a_half_is_named(means: list[floa
 def test_a_table_of_another_shape_is_wrong_use(table: list[float]) -> None:
     with pytest.raises(InputError, match="IoUs of shape"):
         best_threshold(table)
+
+
+def test_thresholds_are_every_twentieth_but_for_0_and_1() -> None:
+    assert (
+        *(0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45),
+        *(0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95),
+    ) == THRESHOLDS
+    best = best_threshold([[1.0] * 19])
+    assert (best.threshold, best.iou) == (0.5, 1.0)
+
+
+def test_counts_by_hand_for_probabilities_on_below_and_above_each_threshold() -> None:
+    probability = np.array([[0.1, 0.25, 0.25, 0.4], [0.5, 0.6, 0.75, 1]], np.float32)
+    gt = np.array([[True, False, True, False], [True, True, False, True]])
+    found = threshold_counts(probability, gt, [0.25, 0.5, 0.75])
+    assert [(each.tp, each.fp, each.fn) for each in found] == [(4, 3, 1), (3, 1, 2), (1, 1, 4)]
+    void = probability == np.float32(0.25)
+    found = threshold_counts(probability, gt, [0.25, 0.5, 0.75], void=void)
+    assert [(each.tp, each.fp, each.fn) for each in found] == [(3, 2, 1), (3, 1, 1), (1, 1, 3)]
+    [counts] = threshold_counts(probability, gt, [0])
+    assert (counts.tp, counts.fp, counts.fn) == (5, 3, 0)
+
+
+def test_what_is_wrong_is_said_with_types_and_sizes() -> None:
+    probability, gt = np.zeros((2, 3), np.float32), np.zeros((2, 3), bool)
+    with pytest.raises(
+        InputError, match="the probability map is float64 and the ground truth bool, not float32 and bool"
+    ):
+        threshold_counts(probability.astype(np.float64), gt)  # type: ignore[arg-type]
+    for each in ({"gt": gt.astype(np.uint8)}, {"gt": gt, "void": gt.astype(np.uint8)}):
+        with pytest.raises(InputError, match="not float32 and bool"):
+            threshold_counts(probability, **each)
+    with pytest.raises(SampleError, match=r"the shape \(2, 3\), the ground truth \(3, 2\): predict at") as caught:
+        threshold_counts(probability, gt.T)
+    assert caught.value.code == "size-mismatch"
+    with pytest.raises(InputError, match=r"IoUs of shape \(1, 3\) are not samples x 2 thresholds"):
+        best_threshold([[0.5, 0.6, 0.7]], [0.1, 0.2])

@@ -161,3 +161,36 @@ def test_only_what_the_table_says_is_mended(data):
     mended = {kind.code for kind in validate(data).kinds if kind.mendable}
     assert mended
     assert mended <= {kind.code for kind in KINDS if kind.mend}
+
+
+def test_a_colour_mask_becomes_0_and_255(data, tmp_path):
+    validate(data, fix=tmp_path / "fixed")
+    labels = decode_labels((tmp_path / "fixed" / "masks" / "shoot" / "3.bmp.png").read_bytes())
+    assert (labels.dtype, labels.shape) == (np.uint8, (HEIGHT, WIDTH))
+    assert np.array_equal(labels, np.where(sample(3)[1], 255, 0))
+
+
+def test_rows_that_are_left_out_are_told_with_their_place(data, tmp_path):
+    text = (data / "metadata.jsonl").read_text()
+    (data / "metadata.jsonl").write_text(text + "[1]\n")
+    validate(data, fix=tmp_path / "fixed")
+    told = [(each["key"], each["status"], each["code"]) for each in rows(tmp_path / "fixed" / "outcomes.jsonl")]
+    assert told == [("shoot/5", "skipped", "repeated-row"), ("row 8", "failed", "bad-row")]
+    messages = [each["message"] for each in rows(tmp_path / "fixed" / "outcomes.jsonl")]
+    assert messages[0] == "shoot/5 stands there again"
+    assert messages[1].startswith(f"row 8 of {data / 'metadata.jsonl'} cannot be read (")
+
+
+def test_a_box_out_of_the_photo_becomes_that_of_the_mask_and_one_elsewhere_stays(data, tmp_path):
+    found = rows(data / "metadata.jsonl")[:3]
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[10:40, WIDTH - 20 :] = True
+    rle = mask_to_rle(mask)
+    for row, box in zip(found, ([60, 10, 23, 30], [0, 30, 20, 40], [59, 10, 21, 30]), strict=True):
+        row.update(width=WIDTH, exif_orientation=1, mask_file_name=None)
+        row["persons"] = [{"id": 1, "rle": rle, "area": 600, "box": box}]
+    write_file(data / "metadata.jsonl", b"\n".join(map(encode, found)))
+    result = validate(data, fix=tmp_path / "fixed")
+    assert counts(result) == {"box-elsewhere": (1, 0), "box-outside": (2, 1), "unnamed-file": (3, 0)}
+    boxes = [row["persons"][0]["box"] for row in rows(tmp_path / "fixed" / "metadata.jsonl")]
+    assert boxes == [[60, 10, 20, 30], [0, 30, 20, 40], [59, 10, 21, 30]]

@@ -201,3 +201,141 @@ def test_run_lengths_in_the_place_of_polygons_are_told_by_their_sum():
 def test_rings_of_fewer_than_three_points_are_named():
     assert short_rings([[1, 1], [0, 0, 1, 0, 1, 1], [1, 2, 3, 4], []]) == [0, 2, 3]
     assert short_rings({"counts": []}) == []
+
+
+# The bounds of docs/validation.md, on each side
+
+
+@pytest.mark.parametrize(
+    ("area", "limit"), [(0, 4), (9_999, 4), (10_000, 5), (11_999, 5), (12_000, 6), (2_000_000, 1000)]
+)
+def test_a_speck_has_four_pixels_at_most_or_a_two_thousandth_of_the_mask(area, limit):
+    assert speck_limit(area) == limit
+
+
+@pytest.mark.parametrize("pixels", [1, 4, 5])
+def test_a_part_and_a_hole_of_four_pixels_are_tiny_in_a_small_mask_and_of_five_not(pixels):
+    mask = np.zeros((60, 90), bool)
+    mask[20:50, 10:80] = True
+    speck, hole = mask.copy(), mask.copy()
+    speck[5, 40 : 40 + pixels] = True
+    hole[30, 33 : 33 + pixels] = False
+    assert (specks(speck), pinholes(speck)) == ([(40, 5, pixels)] if pixels < 5 else [], [])
+    assert (specks(hole), pinholes(hole)) == ([], [(33, 30, pixels)] if pixels < 5 else [])
+
+
+def test_the_largest_part_is_no_speck_however_small_it_is():
+    mask = np.zeros((20, 30), bool)
+    mask[3, 4] = mask[9, 9:11] = mask[15, 20] = True
+    assert specks(mask) == [(4, 3, 1), (20, 15, 1)]
+    mask[:] = False
+    assert (specks(mask), pinholes(mask)) == ([], [])
+    mask[0, 0] = mask[10, 10] = True
+    assert specks(mask) == [(10, 10, 1)]
+    assert (specks(np.ones((9, 9), bool)), specks(np.zeros((0, 9), bool))) == ([], [])
+
+
+def test_holes_at_the_first_row_and_column_that_are_closed_are_none():
+    mask = np.ones((30, 40), bool)
+    mask[0, 9] = mask[9, 0] = mask[29, 9] = mask[9, 39] = False  # open to the outside
+    mask[1, 20] = mask[20, 1] = False
+    assert pinholes(mask) == [(20, 1, 1), (1, 20, 1)]
+
+
+def ragged(height, width, place, pieces, *, left=True):
+    """A mask that ends at a column in straight pieces of given lengths, six rows apart, and in steps elsewhere."""
+    mask = np.zeros((height, width), bool)
+    row = 7
+    for length in pieces:
+        mask[row : row + length, place - 10 if left else place : place if left else place + 10] = True
+        row += length + 6
+    return mask
+
+
+@pytest.mark.parametrize("left", [True, False])
+@pytest.mark.parametrize(
+    ("height", "pieces", "length"),
+    [
+        (300, [48], 48),
+        (300, [47], None),
+        (400, [48], 48),
+        (401, [48], None),
+        (1000, [120], 120),
+        (1000, [119], None),
+        (300, [16, 16, 16], 48),
+        (300, [15, 16, 16, 15], None),
+        (300, [15, 30, 18, 15], 48),
+    ],
+)
+def test_a_cut_has_48_pixels_and_12_percent_of_the_side_in_pieces_of_16(height, pieces, length, left):
+    mask = ragged(height, 203, 96, pieces, left=left)
+    start = 7 if pieces[0] > 15 else 7 + 15 + 6
+    expected = [] if length is None else [("column", 96, start, length)]
+    assert tile_cuts(mask) == expected
+    assert tile_cuts(mask.T) == [("row", *cut[1:]) for cut in expected]
+
+
+@pytest.mark.parametrize("left", [True, False])
+@pytest.mark.parametrize("start", [0, 90])
+def test_a_cut_reaches_up_to_the_border(start, left):
+    mask = np.zeros((150, 203), bool)
+    mask[start : start + 60, slice(50, 96) if left else slice(96, 140)] = True
+    assert tile_cuts(mask) == [("column", 96, start, 60)]
+    assert tile_cuts(mask.T) == [("row", 96, start, 60)]
+
+
+@pytest.mark.parametrize(("x", "y"), [(400, 20), (20, 400)])
+@pytest.mark.parametrize(("width", "height"), [(150, 40), (40, 150)])
+def test_tiny_parts_and_holes_are_found_wherever_in_the_image_the_mask_lies(x, y, width, height):
+    mask = np.zeros((600, 600), bool)
+    mask[y : y + height - 8, x : x + width - 8] = True
+    mask[y + height - 1, x + width - 1] = True
+    mask[y + height - 10, x + width - 10] = False
+    assert [fault.message for fault in mask_faults(mask, cuts=False)] == [
+        f"has a tiny part of 1 pixel at {x + width - 1}, {y + height - 1}",
+        f"has a tiny hole of 1 pixel at {x + width - 10}, {y + height - 10}",
+    ]
+
+
+def test_pieces_to_both_sides_are_not_one_cut():
+    mask = ragged(300, 203, 96, [24]) | np.roll(ragged(300, 203, 96, [24], left=False), 100, axis=0)
+    assert tile_cuts(mask) == []
+    mask |= ragged(300, 203, 96, [24, 24])
+    assert tile_cuts(mask) == [("column", 96, 7, 48)]
+
+
+@pytest.mark.parametrize(
+    ("width", "place", "cut"),
+    [
+        (203, 96, True),  # 3 x 32 from the left
+        (203, 97, False),
+        (203, 80, False),
+        (203, 107, True),  # 3 x 32 from the right
+        (203, 108, False),
+        (100, 4, True),
+        (99, 3, False),  # nearer to the border than a tile's end is told from it
+        (100, 96, True),
+        (99, 96, False),
+    ],
+)
+def test_tiles_end_a_multiple_of_32_pixels_from_either_border(width, place, cut):
+    mask = np.zeros((150, width), bool)
+    mask[7:67, place:] = True
+    expected = [("column", place, 7, 60)] if cut else []
+    assert tile_cuts(mask) == expected
+    assert tile_cuts(mask[:, ::-1]) == [("column", width - place, 7, 60)] * cut
+
+
+def test_what_is_odd_about_a_mask_is_told_with_its_place_and_pixels():
+    mask = ragged(300, 203, 96, [60])
+    mask[30:32, 90] = False
+    mask[200, 150] = mask[220, 160:163] = True
+    found = [(fault.code, fault.message, fault.mendable) for fault in mask_faults(mask)]
+    assert found == [
+        ("speck", "has 2 tiny parts of up to 3 pixels, the first at 150, 200", False),
+        ("pinhole", "has a tiny hole of 2 pixels at 90, 30", False),
+        ("tile-cut", "ends in a straight line of 60 pixels along column 96, from pixel 7 on", False),
+    ]
+    assert [fault.code for fault in mask_faults(mask, tiny=False)] == ["tile-cut"]
+    assert [fault.code for fault in mask_faults(mask, cuts=False)] == ["speck", "pinhole"]
+    assert list(mask_faults(np.zeros((60, 90), bool))) == []

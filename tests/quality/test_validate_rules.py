@@ -10,7 +10,7 @@ from segdata.engine import Processes
 from segdata.errors import InputError
 from segdata.files import write_file
 from segdata.pixels import encode_photo, encode_png
-from segdata.quality.validate import validate
+from segdata.quality.validate import rule, validate
 from segdata.sample import encode
 
 HEAD = "from segdata.quality.validate import rule\n"
@@ -130,3 +130,34 @@ def test_a_data_set_that_holds_rules_does_not_run_them(data, tmp_path):
     (data / "rules.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     validate(data)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_rule_that_says_no_more_is_a_warning_to_look_at(data, rules):
+    code = (
+        '@rule("odd")\ndef odd(sample):\n    if sample.key == "3":\n        return [("x", "is odd"), (7, "is too")]\n'
+    )
+    [kind] = validate(data, rules=rules(code)).kinds
+    assert (kind.severity, kind.remedy, kind.what) == ("warning", "look at it", "what the rule odd says")
+    said = [(finding.message, finding.id, finding.person, finding.mendable) for finding in kind.first]
+    assert said == [("3 is odd", None, None, False), ("person 7 of 3 is too", 7, None, False)]
+    assert {finding.file for finding in kind.first} == {str(data / "metadata.jsonl")}
+
+
+def test_what_is_no_code_is_refused():
+    for code in ("", " ", "bad-box", None):
+        with pytest.raises(InputError, match="cannot have the code"):
+            rule(code)
+
+
+def test_a_rule_sees_pixels_to_ignore_and_the_folder(data, rules):
+    mask = np.zeros((30, 40), np.uint8)
+    mask[5:20, 5:6], mask[0, :7] = 1, 255
+    write_file(data / "masks" / "0.png", encode_png(mask))
+    code = """
+@rule("void")
+def void(sample):
+    if sample.void is not None:
+        yield f"{sample.key} {sample.void.sum()} {sample.mask.sum()} {sample.row['shoot']} {sample.root}"
+"""
+    [kind] = [kind for kind in validate(data, rules=rules(code)).kinds if kind.code == "void"]
+    assert [finding.message for finding in kind.first] == [f"0 0 7 15 a {data}"]

@@ -26,6 +26,7 @@ from segdata.steps import Progress
 
 STEP = "fix"
 _COPIED = 1 << 20
+_OF_NO_IMAGE = ("unknown-image", "bad-annotation")  # problems of annotations that the file's images do not count
 
 Size = tuple[int, int]
 
@@ -36,7 +37,8 @@ def fix_coco(coco: CocoFile, out: Path, *, engine: Engine | None, progress: Prog
     places: deque[_Place] = deque()
     chosen: Engine = engine or Inline()
     if progress is not None:
-        progress.begin(STEP, coco.annotation_count)
+        strays = sum(problem.code in _OF_NO_IMAGE for problem in coco.problems)
+        progress.begin(STEP, coco.annotation_count + strays)
     part = part_of(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

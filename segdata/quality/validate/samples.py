@@ -101,7 +101,6 @@ class _Sample:
         self.photo_hash: bytes | None = None
         self.photo: PhotoFacts | None = None
         self.size: Size | None = None  # height and width that everything must have
-        self.rotated = False
         self.mask: Mask | None = None
         self.void: Mask | None = None
         self.rles: list[Rle] | None = None
@@ -202,7 +201,6 @@ class _Sample:
         stored = None if self.photo is None else self.photo.stored_size[::-1]
         sizes = f"{shape[1]} x {shape[0]}"
         if self.photo is not None and shape == stored:
-            self.rotated = True
             turned = f"which its EXIF orientation {self.photo.orientation} turns"
             yield self._finding(Fault("rotated-photo", f"is {sizes}, as the photo is stored, {turned}"), path)
         else:
@@ -274,7 +272,7 @@ class _Sample:
         for number, each in enumerate(rows):
             id_ = each.get("id") if isinstance(each, dict) else None
             id_ = id_ if isinstance(id_, int) else None
-            faults = list(self._person(each))
+            faults = list(self._person(each, self.size))
             if id_ is not None and id_ in ids:
                 faults.append(Fault("duplicate-id", "has the id of another person of the photo"))
             ids.add(id_)
@@ -282,13 +280,11 @@ class _Sample:
             for fault in faults:
                 yield finding_of(fault, self.work.metadata, subject, key=self.key, number=number, id=id_)
 
-    def _person(self, each: Any) -> Iterator[Fault]:
-        size = self.size or (0, 0)
-        box = None
-        if isinstance(each, dict) and isinstance(each.get("box"), list) and len(each["box"]) != 4:
-            box, each = each["box"], {**each, "box": None}  # said as a fault of the box
-            if not all(isinstance(number, int | float) for number in box):
-                box = None
+    def _person(self, each: Any, size: Size) -> Iterator[Fault]:
+        box = each.get("box") if isinstance(each, dict) else None
+        odd = isinstance(box, list) and len(box) != 4 and all(isinstance(number, int | float) for number in box)
+        if odd:
+            each = {**each, "box": None}  # said as a fault of the box
         try:
             person = msgspec.convert(each, Person)
         except msgspec.ValidationError as error:
@@ -314,7 +310,7 @@ class _Sample:
         yield from person_faults(
             size,
             rle,
-            box=person.box if box is None else box,
+            box=box if odd else person.box,
             area=person.area,
             keypoints=person.keypoints,
             crowd=person.crowd,
@@ -328,7 +324,7 @@ class _Sample:
         if not mask.any():
             if known_empty:
                 yield self._finding(Fault("nobody", "shows nobody, by mask and row"))
-            elif self.void is None or not self.void.any():
+            else:
                 yield self._finding(Fault("empty-mask", "has an empty mask"))
         elif mask.all():
             yield self._finding(Fault("full-mask", "has a mask that covers all of the photo"))
