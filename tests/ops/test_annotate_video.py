@@ -114,6 +114,20 @@ def test_a_frame_that_cannot_be_read_is_told_and_the_others_go_on(frames: Path, 
     assert outcome["key"] == "002"
 
 
+def test_the_first_five_of_more_frames_that_cannot_be_read_are_told(frames: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "frames"
+    broken.mkdir()
+    (broken / "000.png").write_bytes((frames / "000.png").read_bytes())
+    for number in range(1, 8):
+        (broken / f"{number:03d}.png").write_bytes(b"no picture")
+    report = annotate_video(broken, out=tmp_path / "out")
+    assert (report.frames, report.failed, report.temporal_consistency) == (1, 7, None)
+    assert [each["key"] for each in rows(Path(str(report.outcomes)))] == [f"{number:03d}" for number in range(1, 8)]
+    assert len(report.failures) == 5
+    for number, message in enumerate(report.failures, start=1):
+        assert f"{number:03d}.png" in message
+
+
 @pytest.mark.parametrize("kind", ["missing", "text", "empty folder"])
 def test_what_is_no_video_is_named(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"

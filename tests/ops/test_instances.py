@@ -12,7 +12,7 @@ from segdata.engine import Processes
 from segdata.errors import InputError
 from segdata.files import write_file
 from segdata.masks import mask_to_rle, rle_to_mask
-from segdata.ops.instances import encode_instances, instances
+from segdata.ops.instances import Instances, Settings, encode_instances, instances
 from segdata.pixels import decode_labels, encode_photo, encode_png
 
 SIZE = (40, 80)
@@ -89,6 +89,19 @@ def test_a_pose_gives_a_person_where_none_is_annotated(data, monkeypatch):
     assert row["persons"][0]["estimated"] == "person"
     instances(data, boxes="pose", void=255)
     assert detector.calls == 1  # the pose is kept
+
+
+def test_the_pose_of_an_earlier_run_is_taken_though_the_row_has_lost_it(data, monkeypatch):
+    detector = count_poses(monkeypatch)
+    instances(data, boxes="pose")
+    before = rows(data / "metadata.jsonl")[1]
+    given = {name: value for name, value in before.items() if name not in ("poses", "persons")}
+    work = Instances(str(data), str(data), Settings("pose", 255))
+    monkeypatch.setattr("segdata.ops.poses._latest", {})
+    assert work("apart", given, before).row["poses"] == before["poses"]
+    assert detector.calls == 1
+    assert work("apart", given, None).row["poses"]["photo"] == before["poses"]["photo"]
+    assert detector.calls == 2
 
 
 def test_keypoints_give_a_box_where_there_is_none(data):

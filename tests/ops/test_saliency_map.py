@@ -391,10 +391,11 @@ class TestTheConstants:
             for drawn in (skeleton_map, frame_map):
                 assert reach(drawn(placed({joint: (0, 0)}), LARGE)) == pytest.approx(expected, abs=1)
 
-    def test_a_disc_has_24_corners(self) -> None:
-        drawn = skeleton_map(placed({13: (0, 0)}), LARGE)
-        inside = 12 * math.sin(math.pi / 12) * 36**2
-        assert inside < drawn.sum() < inside + 24 * 2 * 36 * math.sin(math.pi / 24)
+    def test_a_disc_reaches_as_far_in_all_directions(self) -> None:
+        belly = frame_map(placed({11: (0, 0)}), LARGE)
+        for angle in np.arange(24) * (math.pi / 12):
+            x, y = math.cos(angle), math.sin(angle)
+            assert [belly[Y + round(r * y), X + round(r * x)] for r in (118, 122.5)] == [True, False], angle
 
     @pytest.mark.parametrize(
         ("name", "expected"),
