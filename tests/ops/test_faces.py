@@ -72,6 +72,32 @@ def test_a_frontal_face_is_as_wide_as_its_ears_are_apart() -> None:
     assert y + height > 62, "below the nose are mouth and chin"
 
 
+def test_the_middle_of_the_box_is_that_of_the_points_8_percent_of_the_width_lower() -> None:
+    box = face_from_keypoints(_person(nose=(50, 50), left_eye=(60, 40), right_eye=(40, 40)))
+    width = 20 / 0.44
+    assert box == pytest.approx((50 - width / 2, 45 + 0.08 * width - 1.1 * width / 2, width, 1.1 * width))
+
+
+def test_persons_down_to_a_tenth_of_the_largest_are_tried() -> None:
+    turned_away = Person(box=(0, 0, 90, 100))
+    for area, expected in ((900, LARGE), (899, None)):
+        assert dominant_face([LARGE], [turned_away, Person(box=(95, 0, 40, 60), area=area)]) == expected
+
+
+def test_a_face_whose_middle_lies_on_the_edge_of_a_box_belongs_to_it() -> None:
+    for box, expected in (
+        ((115, 25, 50, 50), LARGE),
+        ((65, 25, 50, 50), LARGE),
+        ((115, 0, 50, 25), LARGE),
+        ((65, 0, 50, 25), LARGE),
+        ((115.1, 0, 50, 50), None),
+        ((64.9, 0, 50, 50), None),
+        ((90, 25.1, 50, 50), None),
+        ((90, 0, 50, 24.9), None),
+    ):
+        assert dominant_face([LARGE], [Person(box=box)]) == expected, box
+
+
 def test_a_profile_has_about_the_size_of_the_frontal_face() -> None:
     frontal = face_from_keypoints(_person(nose=(50, 52), left_eye=(58, 42), right_eye=(42, 42)))
     profile = face_from_keypoints(_person(nose=(50, 52), left_eye=(54, 42), left_ear=(80, 45)))
