@@ -84,18 +84,30 @@ def test_persons_down_to_a_tenth_of_the_largest_are_tried() -> None:
         assert dominant_face([LARGE], [turned_away, Person(box=(95, 0, 40, 60), area=area)]) == expected
 
 
-def test_a_face_whose_middle_lies_on_the_edge_of_a_box_belongs_to_it() -> None:
-    for box, expected in (
-        ((115, 25, 50, 50), LARGE),
-        ((65, 25, 50, 50), LARGE),
-        ((115, 0, 50, 25), LARGE),
-        ((65, 0, 50, 25), LARGE),
-        ((115.1, 0, 50, 50), None),
-        ((64.9, 0, 50, 50), None),
-        ((90, 25.1, 50, 50), None),
-        ((90, 0, 50, 24.9), None),
-    ):
-        assert dominant_face([LARGE], [Person(box=box)]) == expected, box
+@pytest.mark.parametrize(
+    ("box", "holds"),
+    [
+        ((115.5, 20.5, 50, 50), True),
+        ((65.5, 20.5, 50, 50), True),
+        ((115.5, 0.5, 50, 20), True),
+        ((65.5, 0.5, 50, 20), True),
+        ((115.6, 0, 50, 50), False),
+        ((65.4, 0, 50, 50), False),
+        ((90, 20.6, 50, 50), False),
+        ((90, 0, 50, 20.4), False),
+    ],
+)
+def test_a_face_belongs_to_a_box_that_its_middle_lies_in_or_on_the_edge_of(
+    box: tuple[float, float, float, float], holds: bool
+) -> None:
+    face = Face((100, 10, 31, 21), 0.9)
+    assert dominant_face([face], [Person(box=box)]) == (face if holds else None)
+
+
+def test_without_persons_area_times_score_decides_not_a_side_or_the_place() -> None:
+    wide, high, far = Face((0, 0, 90, 2), 0.9), Face((0, 0, 2, 90), 0.9), Face((900, 900, 14, 14), 0.9)
+    assert dominant_face([wide, high, Face((0, 0, 15, 15), 0.9), far]) == Face((0, 0, 15, 15), 0.9)
+    assert dominant_face([Face((0, 0, 15, 15), 0.5), far]) == far
 
 
 def test_a_profile_has_about_the_size_of_the_frontal_face() -> None:
