@@ -1,10 +1,13 @@
 """Every person of a data set gets an outline, and the annotated ones keep theirs."""
 
+import colorsys
+import io
 import json
 
 import numpy as np
 import pytest
 from people import count_poses
+from PIL import Image
 from running import rows, times, tree
 
 from segdata.dataset import Dataset
@@ -210,6 +213,33 @@ def test_a_bad_box_is_told_with_its_key(data):
 def test_more_than_255_persons_take_16_bits():
     labels = np.arange(300, dtype=np.int32)[None]
     assert np.array_equal(decode_labels(encode_instances(labels)), labels)
+
+
+def test_numbers_up_to_255_are_places_in_a_palette_of_hues_a_golden_angle_apart():
+    for most, mode in ((255, "P"), (256, "I;16")):
+        file = io.BytesIO(encode_instances(np.array([[0, most]], np.int32)))
+        with Image.open(file) as opened:
+            assert (opened.mode if mode == "P" else opened.mode[:4]) == mode
+    with Image.open(io.BytesIO(encode_instances(np.array([[0, 255]], np.int32)))) as opened:
+        palette = np.reshape(opened.getpalette(), (256, 3))
+    assert palette[0].tolist() == [0, 0, 0]
+    for number, colour in enumerate(palette[1:]):
+        hue, saturation, value = colorsys.rgb_to_hsv(*(colour / 255))
+        assert abs((hue - 0.618 * number + 0.5) % 1 - 0.5) < 0.01
+        assert saturation == pytest.approx(190 / 255, abs=0.01)
+        assert value == (255 - 64 * (number // 8 % 3)) / 255
+
+
+def test_regions_of_less_than_a_thousandth_of_the_photo_are_no_persons(tmp_path):
+    mask = np.zeros((100, 60), bool)  # 6,000 pixels
+    mask[0, :5], mask[10, :6], mask[20:22, :9] = True, True, True
+    write_file(tmp_path / "images/a.png", encode_photo(np.zeros((100, 60, 3), np.uint8), ".png"))
+    write_file(tmp_path / "masks/a.png", encode_png(mask))
+    write_rows(tmp_path, [{"key": "a", "file_name": "images/a.png", "mask_file_name": "masks/a.png"}])
+    instances(tmp_path)
+    (row,) = rows(tmp_path / "metadata.jsonl")
+    assert [person["box"] for person in row["persons"]] == [[0, 20, 9, 2], [0, 10, 6, 1]]
+    assert [person["area"] for person in row["persons"]] == [18, 6]
 
 
 def test_unknown_sources_of_boxes_are_refused(data):
