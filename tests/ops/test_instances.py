@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from people import count_poses
+from people import count_poses, no_mediapipe
 from PIL import Image
 from running import rows, times, tree
 
@@ -92,6 +92,19 @@ def test_a_pose_gives_a_person_where_none_is_annotated(data, monkeypatch):
     assert row["persons"][0]["estimated"] == "person"
     instances(data, boxes="pose", void=255)
     assert detector.calls == 1  # the pose is kept
+
+
+def test_without_mediapipe_nothing_is_begun_where_someone_is_to_be_looked_for(data, monkeypatch):
+    no_mediapipe(monkeypatch)
+    before = tree(data)
+    with pytest.raises(InputError, match="mediapipe"):
+        instances(data, boxes="pose")
+    assert tree(data) == before
+    lines = rows(data / "metadata.jsonl")
+    write_rows(data, lines[:1])
+    assert instances(data, boxes="pose").done == 1, "of this photo the persons are annotated"
+    write_rows(data, lines[1:])
+    assert instances(data, boxes="mask").done == 1
 
 
 def test_the_pose_of_an_earlier_run_is_taken_though_the_row_has_lost_it(data, monkeypatch):

@@ -77,6 +77,21 @@ def test_a_map_of_another_size_is_told_with_both_sizes_width_first(data, tmp_pat
     assert f"{tmp_path}/maps/s2.png has 6 x 4 pixels, {data}/masks/s2.png 80 x 60" in message
 
 
+@pytest.mark.parametrize("name", [None, "", 5, "../maps/s1.png"])
+def test_names_of_maps_and_masks_that_are_none_are_told_and_the_others_go_on(data, tmp_path, name):
+    lines = [
+        {"key": f"s{number}", "probability_file_name": name if number == 1 else f"s{number}.png"} for number in range(6)
+    ]
+    (tmp_path / "maps/metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    Dataset(data).rewrite(
+        {**row, "mask_file_name": name} if row["key"] == "s4" else row for row in list(Dataset(data).rows())
+    )
+    assert rank_labels(data, tmp_path / "maps").report.done == 4
+    codes = {row["key"]: row["code"] for row in rows(data / "outcomes.jsonl")}
+    assert codes["s1"] == "no-prediction"
+    assert codes["s4"] == ("unsafe-name" if name and name != 5 else "no-mask")
+
+
 def test_pixels_of_the_void_value_count_nowhere(data, tmp_path):
     mask = mask_of(3).astype(np.uint8)
     mask[30:][mask[30:] == 1] = 7
