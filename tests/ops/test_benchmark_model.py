@@ -236,6 +236,8 @@ def test_versions_are_of_what_is_installed_and_cores_of_the_machine(
     monkeypatch.setattr("os.cpu_count", lambda: 7)
     found = benchmark_model([model], colour_data(tmp_path / "data"), repeats=1)
     assert found.cores == 7
+    monkeypatch.setattr("os.cpu_count", lambda: None)
+    assert benchmark_model([model], tmp_path / "data", repeats=1).cores == 1
     assert found.versions["python"] == platform.python_version()
     assert found.versions["numpy"] == np.__version__
     assert "torch" not in found.versions
