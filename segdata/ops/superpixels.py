@@ -14,7 +14,7 @@ _COMPACTNESS = 15.0  # SLIC's weight of place beside colour
 _ITERATIONS = 6
 _BINS = 12
 _ANGLES = 6
-_WEAKEST_GRADIENT = 4.0  # of lightness a pixel; below, a pixel is smooth
+_WEAKEST_GRADIENT = 4.0  # of lightness from one neighbour to the one across; up to there a pixel is smooth
 
 Histogram = NDArray[np.float64]
 

@@ -13,7 +13,8 @@ from running import rows, segdata, tree
 from segdata.dataset import Dataset
 from segdata.errors import InputError, SegdataError
 from segdata.ops.annotate_video import annotate_video
-from segdata.pixels import decode_image, decode_mask, encode_photo
+from segdata.pixels import decode_image, decode_labels, decode_mask, encode_photo
+from segdata.quality.certainty import confidence, uncertainty
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +115,20 @@ def test_a_frame_that_cannot_be_read_is_told_and_the_others_go_on(frames: Path, 
     assert outcome["key"] == "002"
 
 
+def test_the_first_five_of_more_frames_that_cannot_be_read_are_told(frames: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "frames"
+    broken.mkdir()
+    (broken / "000.png").write_bytes((frames / "000.png").read_bytes())
+    for number in range(1, 8):
+        (broken / f"{number:03d}.png").write_bytes(b"no picture")
+    report = annotate_video(broken, out=tmp_path / "out")
+    assert (report.frames, report.failed, report.temporal_consistency) == (1, 7, None)
+    assert [each["key"] for each in rows(Path(str(report.outcomes)))] == [f"{number:03d}" for number in range(1, 8)]
+    assert len(report.failures) == 5
+    for number, message in enumerate(report.failures, start=1):
+        assert f"{number:03d}.png" in message
+
+
 @pytest.mark.parametrize("kind", ["missing", "text", "empty folder"])
 def test_what_is_no_video_is_named(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
@@ -145,6 +160,80 @@ def test_the_mask_before_is_shown_to_a_network_that_takes_it(frames: Path, tmp_p
         assert annotate_video(frames, out=out, model="any", prior=prior).prior is prior
         masks = [decode_mask((out / f"masks/{number:03d}.png").read_bytes())[0] for number in range(6)]
         assert [int(mask[0].sum()) for mask in masks] == widths
+
+
+class Columns:
+    """Is half sure of a person in the first six columns, and a quarter elsewhere; of the dominant one in three."""
+
+    name, who, threshold, pixels, sha256 = "columns", ("all", "dominant"), 0.5, None, "a1b2"
+    fourth, uses_domains = "", False
+
+    def probabilities(self, images: list[np.ndarray]) -> list[np.ndarray]:
+        return [
+            np.stack([np.where(np.indices(image.shape[:2])[1] < wide, 0.5, 0.25) for wide in (6, 3)]).astype(np.float32)
+            for image in images
+        ]
+
+
+@pytest.fixture
+def three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three frames of 20 x 12 pixels, and `Columns` in the place of any model."""
+    monkeypatch.setattr("segdata.ops.annotate_video.open_model", lambda _: Columns())
+    (tmp_path / "three").mkdir()
+    for number in range(3):
+        frame = np.random.default_rng(number).integers(0, 256, (12, 20, 3), np.uint8)
+        (tmp_path / f"three/{number}.png").write_bytes(encode_photo(frame, ".png"))
+    return tmp_path / "three"
+
+
+def test_a_row_says_what_the_mask_is_and_by_whom(three: Path, tmp_path: Path) -> None:
+    annotate_video(three, out=tmp_path / "out")
+    (found, _) = Columns().probabilities([np.zeros((12, 20, 3), np.uint8)])[0]
+    for number, row in enumerate(rows(tmp_path / "out/metadata.jsonl")):
+        assert row == {
+            "key": str(number),
+            "photo": f"{number}.png",
+            "file_name": None,
+            "mask_file_name": f"masks/{number}.png",
+            "width": 20,
+            "height": 12,
+            "model": "columns",
+            "model_sha256": "a1b2",
+            "who": "all",
+            "threshold": 0.5,
+            "person_share": 0.3,
+            "confidence": round(confidence(found, 0.5), 4),
+            "uncertainty": round(uncertainty(found, 0.5), 4),
+        }
+        mask = decode_labels((tmp_path / f"out/masks/{number}.png").read_bytes())
+        assert np.array_equal(mask, np.broadcast_to(np.where(np.arange(20) < 6, 255, 0), (12, 20)))
+    assert not (tmp_path / "out/images").exists()
+    assert not (tmp_path / "out/probabilities").exists()
+
+
+def test_what_is_asked_for_is_written_too(three: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    report = annotate_video(three, out=out, who="dominant", threshold=0.6, probabilities=True, copy_photos=True)
+    assert (report.frames, report.empty, report.temporal_consistency) == (3, 3, 1)
+    for row in rows(out / "metadata.jsonl"):
+        assert (row["who"], row["threshold"], row["person_share"]) == ("dominant", 0.6, 0)
+        assert row["file_name"] == f"images/{row['key']}.png"
+        assert row["probability_file_name"] == f"probabilities/{row['key']}.png"
+        photo = decode_image((three / row["photo"]).read_bytes())
+        assert np.array_equal(decode_image((out / row["file_name"]).read_bytes()), photo)
+        stored = decode_labels((out / row["probability_file_name"]).read_bytes())
+        assert np.array_equal(stored, np.broadcast_to(np.where(np.arange(20) < 3, 32768, 16384), (12, 20)))
+
+
+def test_frames_of_a_file_are_called_by_their_numbers_from_1(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segdata.ops.annotate_video.open_model", lambda _: Columns())
+    annotate_video(film, out=tmp_path / "out", copy_photos=True)
+    found = rows(tmp_path / "out/metadata.jsonl")
+    assert [(row["key"], row["photo"], row["file_name"]) for row in found] == [
+        (f"{number:06d}", "clip.avi", f"images/{number:06d}.png") for number in range(1, 7)
+    ]
 
 
 def test_the_command_shows_the_figure(frames: Path, tmp_path: Path) -> None:

@@ -226,7 +226,12 @@ def test_of_several_sources_the_first_that_a_person_has_counts(tmp_path):
     assert {key: row["crop_from"] for key, row in found.items()} == {"a-0": "keypoints", "a-1": "box"}
     assert found["a-1"]["crop"] == [2, 3, 12, 13]
     assert (report.skipped, report.failed) == (2, 0)
-    assert [row["key"] for row in rows(tmp_path / "crops" / "outcomes.jsonl")] == ["a-2", "b-0"]
+    said = {row["key"]: (row["status"], row["code"], row["message"]) for row in rows(tmp_path / "crops/outcomes.jsonl")}
+    reason = "has no keypoints nor box to crop by: name a further source with --from"
+    assert said == {
+        "a-2": ("skipped", "nothing-to-crop", f"person 2 of a {reason}"),
+        "b-0": ("skipped", "nothing-to-crop", f"b {reason}"),
+    }
 
 
 # Detected poses

@@ -13,6 +13,7 @@ from segdata.files import write_file
 from segdata.ops.duplicates import COLUMN, duplicates
 from segdata.ops.split import split
 from segdata.pixels import decode_image, encode_photo
+from segdata.quality.duplicates import likeness
 from segdata.sample import encode
 
 
@@ -69,6 +70,33 @@ def test_groups_pairs_and_leaks_are_found(made):
         ("scene/0223", "scene/0616"): ("scene", False),
     }
     assert result.relations == {"bytes": 1, "pixels": 1, "copy": 2, "scene": 1}
+
+
+def test_pairs_tell_how_alike_they_are_where_they_are_not_equal(made):
+    found = {pair.relation: pair for pair in duplicates(made).pairs if not pair.mirrored}
+    for relation in ("bytes", "pixels"):
+        assert (found[relation].inliers, found[relation].correlation) == (None, None)
+    one, other = (decode_image((made / f"images/{key}.jpg").read_bytes()) for key in ("shoot/1", "copies/crop"))
+    alike = likeness(one, other)
+    assert (found["copy"].inliers, found["copy"].correlation) == (alike.inliers, round(alike.correlation, 4))
+
+
+def test_groups_that_leak_come_first_then_the_largest_then_by_name(tmp_path):
+    # Flat photos are compared by bytes alone. Three of one kind, and two of each of four others.
+    kinds = {"c": 2, "b": 2, "x": 3, "y": 2, "z": 2}
+    lines = []
+    for level, (kind, count) in enumerate(kinds.items()):
+        for number in range(count):
+            key = f"{kind}{number}"
+            write_file(tmp_path / f"images/{key}.png", encode_photo(np.full((8, 8, 3), 40 * level, np.uint8), ".png"))
+            split = "test" if number and kind in "yz" else "train" if kind in "xyz" else None
+            lines.append({"key": key, "file_name": f"images/{key}.png", "split": split})
+    write_file(tmp_path / "metadata.jsonl", b"\n".join(map(encode, lines)))
+    result = duplicates(tmp_path)
+    assert [group.name for group in result.groups] == ["y0", "z0", "x0", "b0", "c0"]
+    assert [group.splits for group in result.groups] == [{"test": 1, "train": 1}] * 2 + [{"train": 3}, {}, {}]
+    assert [group.leaks for group in result.groups] == [True, True, False, False, False]
+    assert (result.leaks, result.photos, result.relations) == (2, 11, {"bytes": 6})
 
 
 def test_scenes_are_left_out_where_asked(made):

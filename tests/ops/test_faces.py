@@ -72,6 +72,44 @@ def test_a_frontal_face_is_as_wide_as_its_ears_are_apart() -> None:
     assert y + height > 62, "below the nose are mouth and chin"
 
 
+def test_the_middle_of_the_box_is_that_of_the_points_8_percent_of_the_width_lower() -> None:
+    box = face_from_keypoints(_person(nose=(50, 50), left_eye=(60, 40), right_eye=(40, 40)))
+    width = 20 / 0.44
+    assert box == pytest.approx((50 - width / 2, 45 + 0.08 * width - 1.1 * width / 2, width, 1.1 * width))
+
+
+def test_persons_down_to_a_tenth_of_the_largest_are_tried() -> None:
+    turned_away = Person(box=(0, 0, 90, 100))
+    for area, expected in ((900, LARGE), (899, None)):
+        assert dominant_face([LARGE], [turned_away, Person(box=(95, 0, 40, 60), area=area)]) == expected
+
+
+@pytest.mark.parametrize(
+    ("box", "holds"),
+    [
+        ((115.5, 20.5, 50, 50), True),
+        ((65.5, 20.5, 50, 50), True),
+        ((115.5, 0.5, 50, 20), True),
+        ((65.5, 0.5, 50, 20), True),
+        ((115.6, 0, 50, 50), False),
+        ((65.4, 0, 50, 50), False),
+        ((90, 20.6, 50, 50), False),
+        ((90, 0, 50, 20.4), False),
+    ],
+)
+def test_a_face_belongs_to_a_box_that_its_middle_lies_in_or_on_the_edge_of(
+    box: tuple[float, float, float, float], holds: bool
+) -> None:
+    face = Face((100, 10, 31, 21), 0.9)
+    assert dominant_face([face], [Person(box=box)]) == (face if holds else None)
+
+
+def test_without_persons_area_times_score_decides_not_a_side_or_the_place() -> None:
+    wide, high, far = Face((0, 0, 90, 2), 0.9), Face((0, 0, 2, 90), 0.9), Face((900, 900, 14, 14), 0.9)
+    assert dominant_face([wide, high, Face((0, 0, 15, 15), 0.9), far]) == Face((0, 0, 15, 15), 0.9)
+    assert dominant_face([Face((0, 0, 15, 15), 0.5), far]) == far
+
+
 def test_a_profile_has_about_the_size_of_the_frontal_face() -> None:
     frontal = face_from_keypoints(_person(nose=(50, 52), left_eye=(58, 42), right_eye=(42, 42)))
     profile = face_from_keypoints(_person(nose=(50, 52), left_eye=(54, 42), left_ear=(80, 45)))

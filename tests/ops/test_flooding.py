@@ -1,6 +1,7 @@
 """Borders run along the edges of the photo, and what is sure stays."""
 
 import numpy as np
+import pytest
 
 from segdata.ops.flooding import flood
 
@@ -32,3 +33,26 @@ def test_where_no_flood_comes_labels_stay_and_outside_the_mask_is_0():
     sure = sure & (np.arange(20) < 4)
     flooded = flood(image, mask, labels[mask], sure[mask])
     assert np.array_equal(flooded, np.where(mask, labels, 0))
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_borders_follow_edges_of_any_direction(quarters):
+    image, labels, sure = (np.rot90(each, quarters) for each in scene())
+    mask = np.ones(labels.shape, bool)
+    flooded = flood(np.ascontiguousarray(image), mask, labels.ravel(), sure.ravel())
+    expected = np.broadcast_to(np.where(np.arange(20) >= 12, 2, 1), (12, 20))
+    assert np.array_equal(flooded, np.rot90(expected, quarters))
+
+
+def test_a_lone_bright_pixel_makes_no_border():
+    image, labels, sure = scene()
+    image[6, 6] = 90
+    flooded = flood(image, np.ones((12, 20), bool), labels.ravel(), sure.ravel())
+    assert ((flooded == 2) == (np.arange(20) >= 12)).all()
+
+
+def test_what_nobody_is_sure_of_keeps_its_labels():
+    image, labels, sure = scene()
+    flooded = flood(image, np.ones((12, 20), bool), labels.ravel(), np.zeros_like(sure).ravel())
+    assert np.array_equal(flooded, labels)
+    assert flooded.dtype == np.int32

@@ -133,6 +133,14 @@ def test_annotated_face_boxes_are_taken_and_not_mistaken_for_changed_in_a_second
     assert grade_domains(data, faces="annotations").report.reused == 24
 
 
+def test_of_annotated_faces_in_no_known_box_the_largest_counts(data):
+    boxes = [[5, 5, 10, 10], [10, 10, 40, 40], [60, 60, 20, 20]]
+    change_rows(data, width=100, height=100, persons=[{"face_box": box} for box in boxes])
+    assert grade_domains(data, faces="annotations").domains["close shot"] == 24
+    row = rows(data / "metadata.jsonl")[0]
+    assert (row["face_box"], row["face_ratio"], row["face_score"]) == ([10, 10, 40, 40], 0.16, None)
+
+
 @pytest.mark.parametrize("faces", ["annotations", "keypoints"])
 def test_persons_of_whom_nothing_is_known_are_not_taken_for_faceless(photos, data, tmp_path, faces):
     assert grade_domains(photos, faces=faces, out=tmp_path / "grades.csv").report.failed == 4

@@ -1,10 +1,13 @@
 """Every person of a data set gets an outline, and the annotated ones keep theirs."""
 
+import colorsys
+import io
 import json
 
 import numpy as np
 import pytest
-from people import count_poses
+from people import count_poses, no_mediapipe
+from PIL import Image
 from running import rows, times, tree
 
 from segdata.dataset import Dataset
@@ -12,7 +15,7 @@ from segdata.engine import Processes
 from segdata.errors import InputError
 from segdata.files import write_file
 from segdata.masks import mask_to_rle, rle_to_mask
-from segdata.ops.instances import encode_instances, instances
+from segdata.ops.instances import Instances, Settings, encode_instances, instances
 from segdata.pixels import decode_labels, encode_photo, encode_png
 
 SIZE = (40, 80)
@@ -89,6 +92,32 @@ def test_a_pose_gives_a_person_where_none_is_annotated(data, monkeypatch):
     assert row["persons"][0]["estimated"] == "person"
     instances(data, boxes="pose", void=255)
     assert detector.calls == 1  # the pose is kept
+
+
+def test_without_mediapipe_nothing_is_begun_where_someone_is_to_be_looked_for(data, monkeypatch):
+    no_mediapipe(monkeypatch)
+    before = tree(data)
+    with pytest.raises(InputError, match="mediapipe"):
+        instances(data, boxes="pose")
+    assert tree(data) == before
+    lines = rows(data / "metadata.jsonl")
+    write_rows(data, lines[:1])
+    assert instances(data, boxes="pose").done == 1, "of this photo the persons are annotated"
+    write_rows(data, lines[1:])
+    assert instances(data, boxes="mask").done == 1
+
+
+def test_the_pose_of_an_earlier_run_is_taken_though_the_row_has_lost_it(data, monkeypatch):
+    detector = count_poses(monkeypatch)
+    instances(data, boxes="pose")
+    before = rows(data / "metadata.jsonl")[1]
+    given = {name: value for name, value in before.items() if name not in ("poses", "persons")}
+    work = Instances(str(data), str(data), Settings("pose", 255))
+    monkeypatch.setattr("segdata.ops.poses._latest", {})
+    assert work("apart", given, before).row["poses"] == before["poses"]
+    assert detector.calls == 1
+    assert work("apart", given, None).row["poses"]["photo"] == before["poses"]["photo"]
+    assert detector.calls == 2
 
 
 def test_keypoints_give_a_box_where_there_is_none(data):
@@ -197,6 +226,33 @@ def test_a_bad_box_is_told_with_its_key(data):
 def test_more_than_255_persons_take_16_bits():
     labels = np.arange(300, dtype=np.int32)[None]
     assert np.array_equal(decode_labels(encode_instances(labels)), labels)
+
+
+def test_numbers_up_to_255_are_places_in_a_palette_of_hues_a_golden_angle_apart():
+    for most, mode in ((255, "P"), (256, "I;16")):
+        file = io.BytesIO(encode_instances(np.array([[0, most]], np.int32)))
+        with Image.open(file) as opened:
+            assert (opened.mode if mode == "P" else opened.mode[:4]) == mode
+    with Image.open(io.BytesIO(encode_instances(np.array([[0, 255]], np.int32)))) as opened:
+        palette = np.reshape(opened.getpalette(), (256, 3))
+    assert palette[0].tolist() == [0, 0, 0]
+    for number, colour in enumerate(palette[1:]):
+        hue, saturation, value = colorsys.rgb_to_hsv(*(colour / 255))
+        assert abs((hue - 0.618 * number + 0.5) % 1 - 0.5) < 0.01
+        assert saturation == pytest.approx(190 / 255, abs=0.01)
+        assert value == (255 - 64 * (number // 8 % 3)) / 255
+
+
+def test_regions_of_less_than_a_thousandth_of_the_photo_are_no_persons(tmp_path):
+    mask = np.zeros((100, 60), bool)  # 6,000 pixels
+    mask[0, :5], mask[10, :6], mask[20:22, :9] = True, True, True
+    write_file(tmp_path / "images/a.png", encode_photo(np.zeros((100, 60, 3), np.uint8), ".png"))
+    write_file(tmp_path / "masks/a.png", encode_png(mask))
+    write_rows(tmp_path, [{"key": "a", "file_name": "images/a.png", "mask_file_name": "masks/a.png"}])
+    instances(tmp_path)
+    (row,) = rows(tmp_path / "metadata.jsonl")
+    assert [person["box"] for person in row["persons"]] == [[0, 20, 9, 2], [0, 10, 6, 1]]
+    assert [person["area"] for person in row["persons"]] == [18, 6]
 
 
 def test_unknown_sources_of_boxes_are_refused(data):

@@ -339,6 +339,16 @@ def test_a_bad_annotation_fails_its_image_or_drops_out(change: dict[str, Any], c
     np.testing.assert_array_equal(stored(tmp_path) > 0, drawn([[CORNER]]))
     assert [one.id for one in rows(tmp_path)["1"].persons] == [1]
     assert outcomes(tmp_path) == []
+    (dropped,) = columns(tmp_path)["1"]["dropped"]
+    assert outcome.message.startswith(dropped)
+    assert "annotation 7 of 1.jpg: " in dropped
+    assert columns(tmp_path)["2"]["dropped"] == []
+    assert report.notes == {"with annotations dropped": 1}
+
+
+def test_rows_tell_of_what_was_dropped_only_where_annotations_may_be(tmp_path: Path) -> None:
+    merged(tmp_path, [image()], [person()])
+    assert "dropped" not in columns(tmp_path)["1"]
 
 
 def test_bad_annotations_that_are_not_merged_do_no_harm(tmp_path: Path) -> None:

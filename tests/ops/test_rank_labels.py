@@ -15,6 +15,7 @@ from segdata.ops.annotate import annotate
 from segdata.ops.merge_parts import merge_parts
 from segdata.ops.rank_labels import COLUMNS, rank_labels
 from segdata.pixels import decode_mask, encode_png
+from segdata.quality.label_errors import disagreement
 
 
 def mask_of(number: int) -> Mask:
@@ -47,6 +48,57 @@ def test_the_wrong_mask_comes_first_and_the_rows_say_why(data, tmp_path):
     row = rows(data / "metadata.jsonl")[3]
     assert row["disagreement"] > 1 > row["disagreement_lacking"]
     assert set(COLUMNS) <= row.keys()
+
+
+def test_a_row_holds_what_the_measure_says_in_four_digits(data, tmp_path):
+    mask = np.zeros((60, 80), bool)
+    mask[20:49, 21:43] = True
+    probability = np.zeros((60, 80), np.uint16)
+    probability[10:50, 20:37] = 60000
+    write_file(data / "masks/s2.png", encode_png(mask))
+    write_file(tmp_path / "maps/s2.png", encode_png(probability))
+    (worst,) = rank_labels(data, tmp_path / "maps", count=1).worst
+    found = disagreement(mask, (probability / np.float32(65535)).astype(np.float32), void=None)
+    row = rows(data / "metadata.jsonl")[2]
+    values = (found.score, found.lacking, found.surplus, found.contour)
+    assert [row[column] for column in COLUMNS] == [round(value, 4) for value in values]
+    assert len({round(value, 4) for value in values}) == 4, "none is taken for another"
+    assert row["disagreement"] != round(found.score, 3)
+    wrong = max(rows(data / "metadata.jsonl"), key=lambda each: each["disagreement"])
+    assert (worst.key, worst.disagreement, worst.lacking, worst.surplus, worst.contour) == (
+        wrong["key"],
+        *(wrong[column] for column in COLUMNS),
+    )
+
+
+def test_a_map_of_another_size_is_told_with_both_sizes_width_first(data, tmp_path):
+    write_file(tmp_path / "maps/s2.png", encode_png(np.zeros((4, 6), np.uint16)))
+    (message,) = rank_labels(data, tmp_path / "maps").report.failures
+    assert f"{tmp_path}/maps/s2.png has 6 x 4 pixels, {data}/masks/s2.png 80 x 60" in message
+
+
+@pytest.mark.parametrize("name", [None, "", 5, "../maps/s1.png"])
+def test_names_of_maps_and_masks_that_are_none_are_told_and_the_others_go_on(data, tmp_path, name):
+    lines = [
+        {"key": f"s{number}", "probability_file_name": name if number == 1 else f"s{number}.png"} for number in range(6)
+    ]
+    (tmp_path / "maps/metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    Dataset(data).rewrite(
+        {**row, "mask_file_name": name} if row["key"] == "s4" else row for row in list(Dataset(data).rows())
+    )
+    assert rank_labels(data, tmp_path / "maps").report.done == 4
+    codes = {row["key"]: row["code"] for row in rows(data / "outcomes.jsonl")}
+    assert codes["s1"] == "no-prediction"
+    assert codes["s4"] == ("unsafe-name" if name and name != 5 else "no-mask")
+
+
+def test_pixels_of_the_void_value_count_nowhere(data, tmp_path):
+    mask = mask_of(3).astype(np.uint8)
+    mask[30:][mask[30:] == 1] = 7
+    write_file(data / "masks/s3.png", encode_png(mask))
+    void = rank_labels(data, tmp_path / "maps", void=7)
+    assert {each.key: each.disagreement for each in void.worst}["s3"] == 0
+    assert void.report.done == 6
 
 
 def test_a_second_run_does_what_has_changed(data, tmp_path):

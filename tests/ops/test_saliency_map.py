@@ -328,6 +328,143 @@ class TestTheScale:
         assert stature(coinciding, (300, 400)) == 250
 
 
+# Shares of the stature, as docs/saliency.md publishes them. The limbs are those of Drillis and Contini (1966).
+LENGTHS: dict[str, tuple[float, list[tuple[int, int]]]] = {
+    "shoulder to hip": (0.288, [(5, 11), (6, 12)]),
+    "shoulder to the other hip": (0.345, [(5, 12), (6, 11)]),
+    "upper arm": (0.186, [(5, 7), (6, 8)]),
+    "forearm": (0.146, [(7, 9), (8, 10)]),
+    "arm": (0.332, [(5, 9), (6, 10)]),
+    "thigh": (0.245, [(11, 13), (12, 14)]),
+    "lower leg": (0.246, [(13, 15), (14, 16)]),
+    "leg": (0.491, [(11, 15), (12, 16)]),
+    "shoulders": (0.22, [(5, 6)]),
+    "hips": (0.16, [(11, 12)]),
+    "ears": (0.09, [(3, 4)]),
+    "eyes": (0.04, [(1, 2)]),
+    "ear to shoulder": (0.132, [(3, 5), (4, 6)]),
+    "nose to shoulder": (0.160, [(0, 5), (0, 6)]),
+    "nose to ear": (0.077, [(0, 3), (0, 4)]),
+    "eye to ear": (0.056, [(1, 3), (2, 4)]),
+    "nose to eye": (0.032, [(0, 1), (0, 2)]),
+}
+# A person of 2000 pixels, and an image half of whose diagonal is that, for those of one keypoint.
+TALL, LARGE = 2000, (2400, 3200)
+X, Y = 1600, 1200
+
+
+def reach(drawn: NDArray[np.bool_]) -> list[int]:
+    """Give how far pixels lie left of, right of, above and below the middle of the large image."""
+    ys, xs = drawn.nonzero()
+    return [int(each) for each in (X - xs.min(), xs.max() - X, Y - ys.min(), ys.max() - Y)]
+
+
+def placed(joints: dict[int, tuple[float, float]], seen: float = 2) -> Keypoints:
+    """Give keypoints whose places are relative to the middle of the large image."""
+    keypoints = np.zeros((17, 3))
+    for joint, (x, y) in joints.items():
+        keypoints[joint] = X + x, Y + y, seen
+    return keypoints
+
+
+class TestTheConstants:
+    def test_distances_of_the_body_segment_table_give_the_stature_and_no_others_do(self) -> None:
+        shares = {pair: share for share, pairs in LENGTHS.values() for pair in pairs}
+        for one in range(17):
+            for other in range(one + 1, 17):
+                keypoints = placed({one: (30, 40), other: (30 - 0.6 * 300, 40 + 0.8 * 300)}, seen=1)
+                share = shares.get((one, other))
+                expected = 300 / share if share else TALL
+                assert stature(keypoints, LARGE) == pytest.approx(expected, rel=1e-9), (one, other)
+
+    @pytest.mark.parametrize(
+        ("joints", "expected"),
+        [
+            ((7, 8), [14, 14, 14, 14]),  # an elbow: 0.007 all round
+            ((13, 14), [36, 36, 36, 36]),  # a knee: 0.018
+            ((9, 10), [6, 6, 6, 54 + 6]),  # a wrist: 0.003; a hand that hangs down: 0.027, and 0.003 at its end
+            ((15, 16), [35, 35, 16, 25 + 35]),  # an ankle: 0.008; a foot: 0.0125, and 0.0175 at its end
+        ],
+    )
+    def test_a_joint_alone_is_as_wide_as_published(self, joints: tuple[int, int], expected: list[int]) -> None:
+        for joint in joints:
+            for drawn in (skeleton_map, frame_map):
+                assert reach(drawn(placed({joint: (0, 0)}), LARGE)) == pytest.approx(expected, abs=1)
+
+    def test_a_disc_reaches_as_far_in_all_directions(self) -> None:
+        belly = frame_map(placed({11: (0, 0)}), LARGE)
+        for angle in np.arange(24) * (math.pi / 12):
+            x, y = math.cos(angle), math.sin(angle)
+            assert [belly[Y + round(r * y), X + round(r * x)] for r in (118, 122.5)] == [True, False], angle
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [("nose to eye", 6), ("eyes", 6), ("eye to ear", 6), ("shoulders", 12), ("hips", 52)],
+    )
+    def test_a_link_is_as_wide_as_published(self, name: str, expected: int) -> None:
+        share, pairs = LENGTHS[name]
+        for one, other in pairs:
+            drawn = skeleton_map(placed({one: (0, 0), other: (share * TALL, 0)}), LARGE)
+            assert reach(drawn) == pytest.approx([expected, share * TALL + expected, expected, expected], abs=1)
+
+    @pytest.mark.parametrize(("joints", "expected"), [((5, 6), 100), ((11, 12), 120)], ids=["chest", "belly"])
+    def test_a_torso_of_one_joint_is_as_deep_as_published(self, joints: tuple[int, int], expected: int) -> None:
+        for joint in joints:
+            keypoints = placed({joint: (0, 0)})
+            assert not skeleton_map(keypoints, LARGE).any()
+            assert reach(frame_map(keypoints, LARGE)) == pytest.approx([expected] * 4, abs=1)
+
+    @pytest.mark.parametrize("side", [1, -1])
+    def test_a_hand_goes_on_in_the_forearms_direction(self, side: int) -> None:
+        for elbow, wrist in ((7, 9), (8, 10)):
+            drawn = skeleton_map(placed({elbow: (-side * 0.146 * TALL, 0), wrist: (0, 0)}), LARGE)
+            assert reach(drawn)[side > 0] == pytest.approx(54 + 6, abs=1)
+            assert reach(drawn)[2:] == pytest.approx([14, 14], abs=1)
+
+    @pytest.mark.parametrize("side", [1, -1])
+    def test_a_foot_goes_on_between_the_lower_legs_direction_and_down(self, side: int) -> None:
+        along, down = np.array((0.6, 0.4)) / math.hypot(0.6, 0.4)
+        for knee, ankle in ((13, 15), (14, 16)):
+            drawn = skeleton_map(placed({knee: (-side * 0.246 * TALL, 0), ankle: (0, 0)}), LARGE)
+            assert reach(drawn)[side > 0] == pytest.approx(25 * along + 35, abs=1)
+            assert reach(drawn)[3] == pytest.approx(25 * down + 35, abs=1)
+
+    @pytest.mark.parametrize(
+        ("pair", "weights"),
+        [((0, 3), (0.05, 1)), ((0, 4), (0.05, 1)), ((1, 3), (0.5, 1)), ((2, 4), (0.5, 1)), ((1, 2), (0.5, 0.5))],
+    )
+    def test_the_head_lies_round_the_weighted_middle_of_the_face(
+        self, pair: tuple[int, int], weights: tuple[float, float]
+    ) -> None:
+        share = {pair: share for share, pairs in LENGTHS.values() for pair in pairs}[pair]
+        middle = weights[1] * share * TALL / sum(weights)
+        drawn = frame_map(placed({pair[0]: (0, 0), pair[1]: (share * TALL, 0)}), LARGE)
+        # Half as wide as 0.035, half as high as 0.052, shifted by 0.007 towards the crown.
+        assert reach(drawn)[1:] == pytest.approx([middle + 70, 14 + 104, 104 - 14], abs=1)
+
+    def test_the_neck_narrows_from_the_shoulders_to_the_head(self) -> None:
+        away = 0.160 * TALL
+        frame = frame_map(placed({5: (0, 0), 0: (0, -away)}), LARGE)
+        assert reach(frame)[2] == pytest.approx(away + 14 + 104, abs=1)
+        # Tangents of two discs, of 0.043 at the shoulders and of 0.009 in the middle of the head.
+        sine = (86 - 18) / (away + 14)
+        for height in (120, 170, 220):
+            wide = 2 * (86 - height * sine) / math.sqrt(1 - sine**2)
+            assert frame[Y - height].sum() == pytest.approx(wide, abs=3)
+
+    def test_a_trunk_with_hidden_hips_is_half_as_long(self) -> None:
+        keypoints = placed({5: (0, 0), 11: (0, 0.288 * TALL)})
+        keypoints[11, 2] = 1
+        for drawn in (skeleton_map, frame_map):
+            assert reach(drawn(keypoints, LARGE))[3] == pytest.approx(0.5 * 0.288 * TALL, abs=1)
+
+    def test_the_map_falls_off_over_3_percent_of_the_stature(self) -> None:
+        keypoints = placed({13: (0, 0)})
+        edge = X + reach(frame_map(keypoints, LARGE))[1]
+        saliency = saliency_map([keypoints], LARGE)[Y]
+        np.testing.assert_allclose(saliency[[edge + 60, edge + 120]], np.exp([-0.5, -2]), rtol=1e-6)
+
+
 class TestOnRealPersons:
     def test_it_ranks_the_person_over_the_background_better_than_the_keypoints_do(self, photos: list[Photo]) -> None:
         ours, nearest = [], []
@@ -357,6 +494,12 @@ class TestThePreview:
         for panel, here in zip(panels, [*shown[:2], shown[1]], strict=True):
             assert (panel != photo).any(axis=2)[here].mean() > 0.95
         assert (panels[2] != panels[1]).any()
+
+    def test_maps_are_orange_and_three_quarters_opaque_where_they_are_1(self) -> None:
+        for value, expected in ((0, (191, 96, 0)), (200, (241, 146, 50))):  # 0.75 of (255, 128, 0), 0.25 of the photo
+            panels = np.split(saliency_preview(np.full((*SHAPE, 3), value, np.uint8), [STANDING]), 3, axis=1)
+            for panel in panels[1:]:
+                assert tuple(panel[70, 70]) == expected
 
     def test_without_persons_shows_the_photo_three_times(self) -> None:
         photo = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)

@@ -180,6 +180,42 @@ class TestStrata:
         nearest = min(distance(t) for t in every_table if [sum(c) for c in zip(*t, strict=True)] == totals)
         assert distance(self.table(sizes, ratios, seed=0)) == nearest
 
+    @given(
+        kept=st.lists(st.lists(st.integers(0, 5), min_size=3, max_size=3), min_size=2, max_size=3),
+        new=st.lists(st.integers(1, 4), min_size=3, max_size=3),
+        ratios=st.lists(st.integers(1, 9), min_size=3, max_size=3),
+    )
+    # What is kept may lie beyond any rounding, and whether a move leads away from the share or back then decides.
+    @example(kept=[[0, 5, 1], [2, 1, 0], [1, 2, 1]], new=[4, 3, 3], ratios=[2, 6, 1])
+    @example(kept=[[1, 2, 0], [0, 5, 0], [5, 9, 0]], new=[2, 2, 2], ratios=[3, 5, 2])
+    @example(kept=[[5, 0, 0], [2, 1, 0], [0, 0, 1]], new=[1, 2, 4], ratios=[2, 4, 3])
+    @example(kept=[[9, 0, 5], [5, 5, 2]], new=[3, 4, 0], ratios=[8, 1, 5])
+    @settings(deadline=None)
+    def test_nor_beside_kept_splits(self, kept: list[list[int]], new: list[int], ratios: list[int]) -> None:
+        new = new[: len(kept)]
+        strata, keep = [], []
+        for s, (row, count) in enumerate(zip(kept, new, strict=True)):
+            here = [name for name, many in zip("abc", row, strict=True) for _ in range(many)]
+            keep += [*here, *[None] * count]
+            strata += [str(s)] * (len(here) + count)
+        splits = assign_splits(photos(len(strata)), ratios=ratios, names="abc", strata=strata, keep=keep)
+        cells = Counter(zip(strata, splits, strict=True))
+        found = tuple(tuple(cells[str(s), name] for name in "abc") for s in range(len(kept)))
+        assert [sum(row) for row in found] == [sum(row) + count for row, count in zip(kept, new, strict=True)]
+
+        def distance(table: tuple[tuple[int, ...], ...]) -> tuple[int, Fraction]:
+            shares = [[Fraction(sum(row) * ratio, sum(ratios)) for ratio in ratios] for row in table]
+            pairs = [(a, b) for row, exact in zip(table, shares, strict=True) for a, b in zip(row, exact, strict=True)]
+            return sum(math.floor(abs(a - b)) for a, b in pairs), sum(((a - b) ** 2 for a, b in pairs), Fraction(0))
+
+        totals = [sum(column) for column in zip(*found, strict=True)]
+        rows = (
+            [tuple(a + b for a, b in zip(row, more, strict=True)) for more in ways(count, 3)]
+            for row, count in zip(kept, new, strict=True)
+        )
+        tables = [table for table in product(*rows) if [sum(column) for column in zip(*table, strict=True)] == totals]
+        assert distance(found) == min(map(distance, tables))
+
     @staticmethod
     def table(sizes: list[int], ratios: list[int], seed: int) -> tuple[tuple[int, ...], ...]:
         strata = [str(s) for s, size in enumerate(sizes) for _ in range(size)]

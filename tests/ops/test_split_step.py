@@ -75,6 +75,23 @@ def test_the_lists_hold_the_keys_of_each_split_in_order(data):
         assert keys
 
 
+def test_lists_of_splits_that_are_no_more_are_removed_where_lists_are_asked_for(data):
+    split(data, lists=True)
+    assert split(data, ratios=(80, 20)).counts == {"train": 16, "val": 4}
+    assert (data / "test.txt").is_file()
+    report = split(data, ratios=(80, 20), lists=True)
+    assert report.lists == (str(data / "train.txt"), str(data / "val.txt"))
+    assert not (data / "test.txt").exists()
+    split(data, ratios=(1,), lists=True)
+    assert sorted(path.name for path in data.glob("*.txt")) == ["train.txt"]
+
+
+def test_a_split_that_is_kept_and_has_no_ratio_any_more_is_refused(data):
+    split(data)
+    with pytest.raises(InputError, match="'test', which is not one of train, val"):
+        split(data, ratios=(80, 20), keep=True)
+
+
 def test_an_empty_data_set_has_empty_splits(tmp_path):
     (tmp_path / "metadata.jsonl").touch()
     assert split(tmp_path).counts == {"train": 0, "val": 0, "test": 0}
