@@ -1,18 +1,13 @@
-"""What holds where nothing is said, which the results of everyone rest on, and that nobody can change a result."""
+"""What holds where nothing is said, which the results of everyone rest on."""
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import pytest
 
-from segdata import ops
-from segdata.journal import Report
 from segdata.memory import DEFAULT
 from segdata.ops.annotate import annotate
 from segdata.ops.annotate_video import VideoReport, annotate_video
@@ -111,18 +106,3 @@ def test_what_holds_where_nothing_is_said(what: Callable[..., Any], expected: di
     given = {each.name: each.default for each in parameters if each.default is not inspect.Parameter.empty}
     assert given == expected | dict.fromkeys(RUNNING & given.keys())
     assert all(isinstance(given[name], bool) == isinstance(value, bool) for name, value in expected.items())
-
-
-def records() -> list[type[msgspec.Struct]]:
-    modules = (importlib.import_module(f"{ops.__name__}.{each.name}") for each in pkgutil.iter_modules(ops.__path__))
-    return [
-        each
-        for module in modules
-        for name, each in inspect.getmembers(module, inspect.isclass)
-        if each.__module__ == module.__name__ and issubclass(each, msgspec.Struct) and not name.startswith("_")
-    ]
-
-
-@pytest.mark.parametrize("record", [*records(), Report], ids=lambda each: f"{each.__module__}.{each.__name__}")
-def test_what_a_record_says_cannot_be_changed(record: type[msgspec.Struct]) -> None:
-    assert record.__struct_config__.frozen
