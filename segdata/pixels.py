@@ -157,14 +157,15 @@ def decode_image(data: bytes, name: str = "image") -> npt.NDArray[np.uint8]:
 def decode_labels(data: bytes, name: str = "mask") -> npt.NDArray[Any]:
     """Decode a one-channel image to its stored numbers: bool, uint8 or int32 (H, W).
 
-    A palette image gives its indices, not its colours. A colour image passes if its channels are equal.
+    A palette image gives its indices, not its colours. A colour image passes if its channels are equal, and one with
+    an alpha channel if that is opaque, or transparent where the colour is black and nowhere else.
     Raises `SampleError` (``unreadable-image``, ``huge-image``, ``colour-mask``) that names the file.
 
     >>> decode_labels(encode_png(np.array([[0, 7]], np.uint8)))
     array([[0, 7]], dtype=uint8)
     """
     with _opened(data, name) as image:
-        labels = np.asarray(image)
+        labels = np.asarray(image.convert("RGB") if image.mode == "CMYK" else image)
     if labels.dtype == np.bool_:
         bits: Mask = labels.view(np.uint8) != 0  # Pillow's True is 255 in memory, which NumPy does not expect
         return bits
@@ -174,12 +175,20 @@ def decode_labels(data: bytes, name: str = "mask") -> npt.NDArray[Any]:
 
 
 def _one_channel(pixels: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
-    colours = pixels.shape[2] - (pixels.shape[2] in (2, 4))
+    has_alpha = pixels.shape[2] in (2, 4)
     first = pixels[..., 0]
-    if any(not np.array_equal(first, pixels[..., channel]) for channel in range(1, colours)):
+    if any(not np.array_equal(first, pixels[..., channel]) for channel in range(1, pixels.shape[2] - has_alpha)):
         raise SampleError(
             "colour-mask", f"{name} is a colour image where a mask is wanted", "store masks with one channel"
         )
+    if has_alpha:
+        alpha = pixels[..., -1]
+        if not (alpha == np.iinfo(alpha.dtype).max).all() and not np.array_equal(alpha != 0, first != 0):
+            raise SampleError(
+                "colour-mask",
+                f"{name} has an alpha channel that says something else than its colours",
+                "store masks with one channel",
+            )
     return first
 
 

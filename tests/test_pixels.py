@@ -255,6 +255,7 @@ def test_pillow_s_own_limit_is_left_as_it_was() -> None:
 # Masks and labels
 
 MASK = np.array([[0, 1, 1], [1, 0, 0]], np.bool_)
+GREY = MASK.astype(np.uint8) * np.uint8(255)
 
 
 def palette_image() -> Image.Image:
@@ -281,6 +282,9 @@ def palette_image() -> Image.Image:
         pytest.param(saved(Image.fromarray(MASK.astype(np.uint8) * 255).convert("RGB")), id="grey in RGB"),
         pytest.param(saved(Image.fromarray(MASK.astype(np.uint8) * 255).convert("RGBA")), id="grey in RGBA"),
         pytest.param(saved(Image.fromarray(MASK.astype(np.uint8) * 255).convert("LA")), id="grey and alpha"),
+        pytest.param(saved(Image.fromarray(np.dstack([GREY] * 4))), id="transparent where it is black"),
+        pytest.param(saved(Image.fromarray(GREY).convert("CMYK"), "TIFF"), id="grey in four inks"),
+        pytest.param(saved(Image.merge("CMYK", [Image.fromarray(255 - GREY)] * 4), "TIFF"), id="all four inks"),
         pytest.param(saved(Image.fromarray(MASK.astype(np.uint8) * 9), "TIFF"), id="TIFF"),
         pytest.param(saved(Image.fromarray(MASK.astype(np.int32) * 70000), "TIFF"), id="32-bit TIFF"),
         pytest.param(saved(Image.fromarray(MASK.astype(np.float32)), "TIFF"), id="float TIFF"),
@@ -326,6 +330,16 @@ def test_a_colour_mask_is_refused_by_name(mode: str) -> None:
     data = saved(Image.new("RGB", (2, 2), (128, 0, 0)).convert(mode), "TIFF")
     with pytest.raises(SampleError, match=r"a\.png is a colour image") as caught:
         decode_labels(data, "a.png")
+    assert caught.value.code == "colour-mask"
+
+
+@pytest.mark.parametrize("colour", [0, 255])
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_a_mask_whose_transparency_says_something_else_than_its_colour_is_refused(mode: str, colour: int) -> None:
+    image = Image.new("L", MASK.shape[::-1], colour).convert(mode)
+    image.putalpha(Image.fromarray(GREY))
+    with pytest.raises(SampleError, match=r"a\.png has an alpha channel that says something else") as caught:
+        decode_mask(saved(image), "a.png")
     assert caught.value.code == "colour-mask"
 
 
