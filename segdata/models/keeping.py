@@ -13,6 +13,7 @@ import lightning
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from segdata.errors import InputError
 from segdata.files import write_file
 from segdata.models.runs import BEST, LAST, save_weights
 from segdata.models.settings import Manifest
@@ -66,6 +67,8 @@ class KeepBest(lightning.Callback):
         """Write what has come of the epoch."""
         scores = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
         self.history.append({"epoch": len(self.history) + 1, "loss": sum(self.losses) / len(self.losses), **scores})
+        if not all(map(math.isfinite, self.losses)):
+            raise InputError(f"the loss is no number any more in epoch {len(self.history)}", "give a lower --rate")
         self.losses.clear()
         if not trainer.is_global_zero:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
@@ -55,7 +56,11 @@ def build_network(name: str, options: dict[str, Any] | None = None) -> AnyNetwor
             kind = known[option]
             wanted = " or ".join(get_args(kind)) if get_origin(kind) is Literal else _KINDS[kind]
             raise InputError(f"the option {option} of {name} cannot be {value}", f"give {wanted}") from error
+        if known[option] in _LEAST and not _LEAST[known[option]] <= value < math.inf:
+            least = _LEAST[known[option]]
+            raise InputError(f"the option {option} of {name} cannot be {value}", f"give {least} or more")
     return builder(**(options or {}))
 
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
+_LEAST = {int: 1, float: 0}

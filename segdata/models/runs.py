@@ -8,7 +8,6 @@ from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 import torch
 from torch import nn
@@ -19,7 +18,7 @@ from segdata.files import write_file
 from segdata.models.networks import AnyNetwork, build_network
 from segdata.models.probability import sigmoid
 from segdata.models.rcrnet import RCRNet
-from segdata.models.settings import SETTINGS, TrainSettings
+from segdata.models.settings import SETTINGS, TrainSettings, read_kept
 from segdata.models.shapes import enlarge, fit, network_shape, with_fourth
 from segdata.sample import encode
 
@@ -40,11 +39,9 @@ def load_run(path: str | Path) -> tuple[AnyNetwork, TrainSettings]:
     """
     run = Path(path)
     try:
-        settings = msgspec.json.decode((run / SETTINGS).read_bytes(), type=TrainSettings)
+        settings = read_kept(run / SETTINGS, TrainSettings)
     except OSError as error:
         raise InputError(f"{run} is not the folder of a training run", "give the --out of segdata train") from error
-    except msgspec.DecodeError as error:
-        raise InputError(f"{run / SETTINGS} cannot be read ({error})", "train anew") from error
     network = build_network(settings.model, settings.network)
     load_weights(network, run / BEST)
     return network.eval(), settings

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TypeVar
+
 import msgspec
 
 from segdata.choices import Framing, Precision, Whose
+from segdata.dataset import UNREADABLE
 from segdata.errors import InputError
 
 SETTINGS = "settings.json"
 MANIFEST = "manifest.json"
+
+Kept = TypeVar("Kept")
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,11 +66,23 @@ class TrainSettings(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a run was trained on: `sha256` over the bytes of every photo and mask, and how many samples of each set."""
+    """What a run was trained on: `sha256` over the bytes of every photo and mask, and how many samples of each set.
+
+    `validated_sha256` is the same over those validated on.
+    """
 
     sha256: str
     trained: dict[str, int]
     validated: dict[str, int]
+    validated_sha256: str | None = None
+
+
+def read_kept(path: Path, kind: type[Kept]) -> Kept:
+    """Read the settings or the manifest of a run. Raises `InputError` where they are damaged, else `OSError`."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except UNREADABLE as error:
+        raise InputError(f"{path} cannot be read ({error})", "train anew") from error
 
 
 def parse_source(text: str) -> Source:

@@ -14,11 +14,11 @@ import cv2
 import msgspec
 
 from segdata.choices import Framing, Precision
-from segdata.dataset import Dataset
+from segdata.dataset import METADATA, Dataset
 from segdata.errors import InputError
 from segdata.files import held, make_folder, storage_error, write_file
 from segdata.models.registry import BUNDLED, BUNDLED_OPTIONS
-from segdata.models.settings import MANIFEST, SETTINGS, Manifest, Source, TrainSettings
+from segdata.models.settings import MANIFEST, SETTINGS, Manifest, Source, TrainSettings, read_kept
 from segdata.sample import encode
 from segdata.storage import here
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from segdata.models.trainer import Training
 
 CHECKPOINT = "last.ckpt"
+_DEVICES = {"auto": 0, "cpu": 0, "gpu": 1}
+"""Where to train, by name, and how many GPUs that needs."""
 
 
 class TrainReport(msgspec.Struct, frozen=True):
@@ -188,7 +190,7 @@ def _is_frozen(init: str) -> bool:
     if init == "bundled" or init.endswith(".onnx"):
         return True
     before = Path(init) / SETTINGS
-    return before.is_file() and msgspec.json.decode(before.read_bytes(), type=TrainSettings).freeze_norms
+    return before.is_file() and read_kept(before, TrainSettings).freeze_norms
 
 
 def _check_sources(sources: Sequence[Source]) -> None:
@@ -202,12 +204,27 @@ def _check_sources(sources: Sequence[Source]) -> None:
 
 def _check(settings: TrainSettings) -> None:
     for name in ("views", "epoch_views", "batch", "side", "pixels", "rate"):
-        if getattr(settings, name) <= 0:
+        if not 0 < getattr(settings, name) < math.inf:
             raise InputError(f"{name} is {getattr(settings, name)}", "give a number above 0")
+    for name in ("backbone_rate", "decay", "edge_weight", "overlap_weight", "pasted", "texture", "average"):
+        if not 0 <= getattr(settings, name) < math.inf:
+            raise InputError(f"{name} is {getattr(settings, name)}", "give a number, 0 or above")
+    if "outputs" in settings.network:
+        raise InputError("training has two outputs, the dominant person and everyone", "leave the option outputs away")
     if settings.side % 32:
         raise InputError(f"a view of {settings.side} pixels does not fit the network", "give a multiple of 32")
     if settings.epoch_views < settings.batch:
         raise InputError(f"{settings.epoch_views} views do not fill a batch of {settings.batch}", "make it smaller")
+
+
+def _check_device(device: str) -> None:
+    import torch  # noqa: PLC0415
+
+    if device not in _DEVICES and not (device.isdecimal() and int(device) > 0):
+        raise InputError(f"device cannot be {device}", "give auto, cpu, gpu, or how many GPUs")
+    found = torch.cuda.device_count() or int(torch.backends.mps.is_available())
+    if (_DEVICES[device] if device in _DEVICES else int(device)) > found:
+        raise InputError(f"device is {device}, and there are {found} GPUs here", "give auto or cpu")
 
 
 def _train(
@@ -219,6 +236,7 @@ def _train(
     progress: Callable[[dict[str, float]], None] | None,
 ) -> TrainReport:
     _require_trainer()
+    _check_device(device)
     import torch  # noqa: PLC0415
 
     from segdata.models.keeping import KeepBest  # noqa: PLC0415
@@ -237,6 +255,7 @@ def _train(
         manifest_hash(samples, network.needs),
         _count([sample.source.path for sample in samples]),
         {name: len(part) for name, part in validation.items()},
+        manifest_hash([sample for part in validation.values() for sample in part], network.needs),
     )
     _refuse_other(run, settings, manifest)
     write_file(run / SETTINGS, encode(settings))
@@ -250,14 +269,38 @@ def _train(
 
 def _refuse_other(run: Path, settings: TrainSettings, manifest: Manifest) -> None:
     """Refuse a folder that holds another run; where the data lie does not matter, but what they are."""
-    before = [run / SETTINGS, run / MANIFEST]
-    if not all(path.exists() for path in before):
-        return
-    earlier = msgspec.json.decode(before[0].read_bytes(), type=TrainSettings)
-    same = _without_paths(earlier) == _without_paths(settings)
-    if not same or msgspec.json.decode(before[1].read_bytes(), type=Manifest).sha256 != manifest.sha256:
-        hint = "choose another --out, or remove that folder"
+    from segdata.models.runs import BEST, LAST  # noqa: PLC0415
+
+    if (run / METADATA).exists():
+        raise InputError(f"{run} is a data set", "choose another --out")
+    kept = [run / name for name in (CHECKPOINT, BEST, LAST) if (run / name).exists()]
+    if not kept:
+        return  # a run that was refused, or ended before its first epoch did
+    hint = "choose another --out, or remove that folder"
+    try:
+        earlier, before = read_kept(run / SETTINGS, TrainSettings), read_kept(run / MANIFEST, Manifest)
+    except FileNotFoundError as error:
+        raise InputError(f"{run} holds {kept[0].name} without the settings of its run", hint) from error
+    same = _without_paths(earlier) == _without_paths(settings) and before.sha256 == manifest.sha256
+    if not same or before.validated_sha256 not in {None, manifest.validated_sha256}:
         raise InputError(f"{run} holds a run with other settings or data", hint)
+    if (run / CHECKPOINT).exists():
+        for name in (LAST, BEST):
+            _require_weights(run / name)
+
+
+def _require_weights(path: Path) -> None:
+    """Refuse to go on beside weights that are gone or damaged: a run that is done would not write them again."""
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415
+
+    hint = f"remove {path.with_name(CHECKPOINT)}, and the run begins anew"
+    try:
+        with safe_open(path, "numpy"):
+            return
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is gone", hint) from error
+    except SafetensorError as error:
+        raise InputError(f"{path} is no whole safetensors file ({error})", hint) from error
 
 
 def _without_paths(settings: TrainSettings) -> TrainSettings:
@@ -312,7 +355,7 @@ def _fit(training: Training, keep: KeepBest, run: Path, *, device: str) -> None:
     callbacks: list[Any] = [keep, each_epoch]
     if settings.patience is not None and validates:
         callbacks.append(EarlyStopping("val/mean", mode="max", patience=settings.patience))
-    named = device in {"auto", "cpu", "gpu"}
+    named = device in _DEVICES
     trainer = lightning.Trainer(
         max_epochs=math.ceil(settings.views / settings.epoch_views),
         accelerator=device if named else "gpu",

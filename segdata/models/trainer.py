@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from segdata.domains import DOMAINS
+from segdata.errors import SegdataError
 from segdata.models.network import Batch, LossWeights
 from segdata.models.networks import AnyNetwork
 from segdata.models.reopen import freeze_norms
@@ -23,6 +24,8 @@ from segdata.models.settings import TrainSettings
 from segdata.models.training_data import Sample, read_labelled
 from segdata.models.views import Views
 from segdata.quality.overlap import iou
+
+_SECONDS_TO_END = 5
 
 
 class Training(lightning.LightningModule):
@@ -86,6 +89,7 @@ class Training(lightning.LightningModule):
             settings.batch,
             num_workers=self.workers,
             drop_last=True,
+            collate_fn=_batch,
             prefetch_factor=4 if self.workers else None,
             worker_init_fn=_leave_interrupts,
             pin_memory=self.device.type == "cuda",
@@ -96,8 +100,10 @@ class Training(lightning.LightningModule):
         samples = [(name, sample) for name, part in self.validation.items() for sample in part]
         return DataLoader(samples, batch_size=None, collate_fn=_as_it_is)  # type: ignore[arg-type]
 
-    def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
+    def training_step(self, batch: dict[str, Tensor] | SegdataError, _: int) -> Tensor:
         """Give the loss of one batch of views."""
+        if isinstance(batch, SegdataError):
+            raise batch
         settings = self.settings
         views = Batch(
             _pixels(batch["pixels"]),
@@ -142,6 +148,11 @@ class Training(lightning.LightningModule):
         self.log_dict({**means, "val/mean": fmean(means.values())}, sync_dist=True, prog_bar=True)
 
 
+def _batch(items: list[Any]) -> Any:
+    """Stack views; or give the fault of one, which torch could not hand on from another process but as a traceback."""
+    return next((each for each in items if isinstance(each, SegdataError)), None) or default_collate(items)
+
+
 def _pixels(views: Tensor) -> Tensor:
     return views.float().contiguous(memory_format=torch.channels_last)
 
@@ -149,7 +160,8 @@ def _pixels(views: Tensor) -> Tensor:
 def _leave_interrupts(_: int) -> None:
     """Let Ctrl-C, and SIGTERM to the whole group of processes, end the one that trains; it ends the others."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if hasattr(signal, "alarm"):  # and where it does not, as when an error is still held, they end by themselves
+        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_SECONDS_TO_END))
 
 
 def _as_it_is(item: Any) -> Any:

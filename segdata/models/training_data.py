@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from segdata.dataset import Dataset, Row
-from segdata.errors import InputError
+from segdata.errors import InputError, SampleError
 from segdata.files import read_file
-from segdata.masks import Mask, rle_to_mask
+from segdata.masks import Mask, check_rle, rle_to_mask
 from segdata.models.base import Need
 from segdata.models.settings import Source
 from segdata.models.shapes import bytes_of_map
@@ -108,6 +108,7 @@ def read_labelled(sample: Sample, *, saliency: bool = False) -> Labelled:
     photo, mask_file = (f"{sample.root}/{sample.row[column]}" for column in ("file_name", "mask_file_name"))
     image = decode_image(read_file(photo), photo)
     mask, void = decode_mask(read_file(mask_file), mask_file, sample.source.void)
+    _require_size(mask.shape, image.shape, mask_file)
     known = np.full((*mask.shape, 2), 255, np.uint8)
     if void is not None:
         known[void] = 0
@@ -119,12 +120,29 @@ def read_labelled(sample: Sample, *, saliency: bool = False) -> Labelled:
         _largest_part(mask, target, known)
     elif sample.source.who == "persons":
         _dominant(sample.row, target, known)
-    return Labelled(image, target, known, _read_map(sample) if saliency else None)
+    return Labelled(image, target, known, _read_map(sample, image.shape) if saliency else None)
 
 
-def _read_map(sample: Sample) -> npt.NDArray[np.uint8]:
+def _read_map(sample: Sample, photo: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     path = f"{sample.root}/{sample.row['saliency_file_name']}"
-    return bytes_of_map(decode_probability(read_file(path), path))
+    found = bytes_of_map(decode_probability(read_file(path), path))
+    _require_size(found.shape, photo, path)
+    return found
+
+
+def _require_size(found: tuple[int, ...], photo: tuple[int, ...], what: str) -> None:
+    if found[:2] != photo[:2]:
+        sizes = f"{found[1]} x {found[0]} pixels, its photo {photo[1]} x {photo[0]}"
+        raise SampleError("size-mismatch", f"{what} has {sizes}", "segdata validate finds all such samples")
+
+
+def persons_of(row: Row) -> list[Person]:
+    """Give the persons of a row. Raises `SampleError` where they are none."""
+    try:
+        return msgspec.convert(row.get("persons") or [], list[Person])
+    except msgspec.ValidationError as error:
+        hint = "segdata validate finds all such samples"
+        raise SampleError("bad-annotation", f"the persons of {row['key']} cannot be read ({error})", hint) from error
 
 
 def _largest_part(mask: Mask, target: npt.NDArray[np.uint8], known: npt.NDArray[np.uint8]) -> None:
@@ -142,11 +160,11 @@ def _largest_part(mask: Mask, target: npt.NDArray[np.uint8], known: npt.NDArray[
 
 def _dominant(row: Row, target: npt.NDArray[np.uint8], known: npt.NDArray[np.uint8]) -> None:
     """Leave the largest person alone in the first channel; those who are nearly as large are void."""
-    persons = [msgspec.convert(each, Person) for each in row.get("persons") or []]
-    masks = sorted(
-        (rle_to_mask(each.rle) for each in persons if each.rle is not None and not each.crowd),
-        key=lambda mask: -int(mask.sum()),
-    )
+    rles = [each.rle for each in persons_of(row) if each.rle is not None and not each.crowd]
+    for rle in rles:
+        _require_size(rle.size, target.shape, f"a person of {row['key']}")
+        check_rle(rle)
+    masks = sorted(map(rle_to_mask, rles), key=lambda mask: -int(mask.sum()))
     if not masks:
         known[target[:, :, 1] > 0, 0] = 0
         return

@@ -6,21 +6,19 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
 from segdata.domains import DOMAINS, domain_of, face_ratio
-from segdata.errors import InputError
+from segdata.errors import InputError, SegdataError
 from segdata.models.augmentation import Ranges, change_texture, frame_matrix, paste, warp, whole_matrix
 from segdata.models.base import Need
 from segdata.models.image_pyramid import pyramid_shapes
 from segdata.models.prior_mask import disturbed_prior
 from segdata.models.settings import TrainSettings
-from segdata.models.training_data import AMBIGUOUS, Labelled, Sample, read_labelled
-from segdata.sample import Person
+from segdata.models.training_data import AMBIGUOUS, Labelled, Sample, persons_of, read_labelled
 
 _TRIES = 3
 _DOMAIN_TRIES = 2000
@@ -47,7 +45,7 @@ def view_shapes(side: int) -> list[tuple[int, int]]:
     return [(long, short), (side, side), (short, long)]
 
 
-class Views(TorchDataset[dict[str, torch.Tensor]]):
+class Views(TorchDataset[dict[str, torch.Tensor] | SegdataError]):
     """Views number `first` to `first` + `count`, each drawn with a seed of its own: none depends on workers.
 
     `batch` views in a row have one shape, of one level of the image pyramid (`pyramid_shapes`). A view holds uint8
@@ -82,9 +80,15 @@ class Views(TorchDataset[dict[str, torch.Tensor]]):
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor] | SegdataError:
         if not 0 <= index < self.count:
             raise IndexError(index)
+        try:
+            return self._item(index)
+        except SegdataError as error:
+            return error
+
+    def _item(self, index: int) -> dict[str, torch.Tensor]:
         number, batch = self.first + index, self.first // self.batch + index // self.batch
         shape = self.shapes[batch % len(self.shapes)]
         rng = np.random.default_rng([self.settings.seed, number])
@@ -207,8 +211,9 @@ def _shape(sample: Sample) -> tuple[int, int]:
 
 def _person_box(sample: Sample) -> Sequence[float] | None:
     """Give the box of the largest person that the row lists."""
-    persons = [msgspec.convert(each, Person) for each in sample.row.get("persons") or []]
-    boxes = [each.box for each in persons if each.box is not None and not each.crowd and min(each.box[2:]) > 0]
+    boxes = [
+        each.box for each in persons_of(sample.row) if each.box is not None and not each.crowd and min(each.box[2:]) > 0
+    ]
     return max(boxes, key=lambda box: box[2] * box[3], default=None)
 
 
