@@ -217,7 +217,7 @@ def decode_mask(data: bytes, name: str = "mask", void: int | None = None) -> tup
         raise SampleError(
             "not-binary",
             f"{name} holds {len(values)} different values ({', '.join(map(str, values[:4]))}, ...), a mask holds two",
-            "give --threshold for a probability map, --void for pixels to ignore; merge-parts makes masks of classes",
+            "a probability map needs a --threshold, pixels to ignore a --void; merge-parts makes masks of classes",
         )
     return person, void_mask
 

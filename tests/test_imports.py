@@ -21,7 +21,7 @@ LAYERS = (
     {"formats", "quality"},
     {"models", "detect"},
     {"report", "ops"},
-    {"cli"},
+    {"cli", "__main__"},
 )
 LAYER = {part: height for height, parts in enumerate(LAYERS) for part in parts}
 EXTRAS = {

@@ -268,6 +268,8 @@ class Measure(msgspec.Struct, frozen=True):
             raise SampleError(
                 "bad-row", f"{self.root}: the persons of {row['key']} cannot be read ({error})"
             ) from error
+        if any(person.area is not None and not 0 <= person.area <= MOST_PIXELS for person in persons):
+            raise SampleError("bad-row", f"{self.root}: a person of {row['key']} has an area that no photo has")
         pixels = facts.size[0] * facts.size[1] if facts.size else 0
         told = tuple(
             _PersonFacts(

@@ -230,6 +230,14 @@ def test_sizes_that_no_camera_has_are_failures_and_no_figure(tmp_path):
     assert distribution(array("d", [1e17, 1e17])).histogram.counts == [2]
 
 
+@pytest.mark.parametrize("area", [-1, 1e308, MOST_PIXELS + 1])
+def test_an_area_that_no_photo_has_is_a_failure_and_no_figure(tmp_path, area):
+    lines = [{"width": 3, "height": 2, "persons": [{"category": "person", "area": each}]} for each in (area, 3)]
+    found = stats(stated(tmp_path, *lines), quick=True)
+    assert [(each.key, each.code) for each in found.failures] == [("k0", "bad-row")]
+    assert found.distributions["person_share"].max == 0.5
+
+
 def test_persons_crowds_categories_and_keypoints_are_counted_by_hand(tmp_path):
     hidden, visible, nothing = [1.0, 1.0, 1.0], [1.0, 1.0, 2.0], [0.0, 0.0, 0.0]
     persons = [

@@ -110,6 +110,8 @@ def test_the_masks_that_a_model_contradicts_most_come_first(people, tmp_path):
     data = merged = tmp_path / "data"
     rows = [{**row, "disagreement": number % 5} for number, row in enumerate(Dataset(people).rows())]
     rows[2]["disagreement"] = None
+    rows[0]["disagreement"] = [1]
+    rows[1]["disagreement"] = "high"
     for row in rows:
         for name in (row["file_name"], row["mask_file_name"]):
             write_file(data / name, (people / name).read_bytes())

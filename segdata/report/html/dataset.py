@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from segdata.dataset import METADATA, Row, open_rows
@@ -104,8 +106,8 @@ def _suspects(data: str, found: Stats, drawing: Drawing) -> Section:
     then = f" What was decided on is left out. segdata review {place} opens them to decide and correct."
     for column, sort, said in SUSPECT:
         if known.get(column):
-            chosen = choose(lambda: (row for row in rows() if not row.get(_DECIDED)), None, sort, None, drawing.most)
-            cards = _cards(root, [row for row in chosen.rows if row.get(column) is not None], drawing, column)
+            ranked = partial(_ranked, rows, column)
+            cards = _cards(root, choose(ranked, None, sort, None, drawing.most).rows, drawing, column)
             return Section("Look at these first", galleries=(_gallery(f"By {column}", said + then, cards),))
     if found.masks and (root / METADATA).is_file():
         text = (
@@ -115,6 +117,14 @@ def _suspects(data: str, found: Stats, drawing: Drawing) -> Section:
     else:
         text = f"There are no masks. segdata annotate {place} --out preds makes some, and the least certain come first."
     return Section("Look at these first", text)
+
+
+def _ranked(rows: Callable[[], Iterator[Row]], column: str) -> Iterator[Row]:
+    """Yield the rows that nobody has decided on and whose column holds a number."""
+    for row in rows():
+        value = row.get(column)
+        if not row.get(_DECIDED) and isinstance(value, int | float) and not isinstance(value, bool):
+            yield row
 
 
 def _examples(data: str, drawing: Drawing) -> Gallery:
