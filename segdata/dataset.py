@@ -88,7 +88,7 @@ class Dataset:
             except (*UNREADABLE, SampleError) as error:
                 raise self._bad_row(number, error) from error
             if not isinstance(row["key"], str):
-                raise self._bad_row(number, "it has no key and no file_name")
+                raise self._bad_row(number, "it needs a key that is text, or a file_name and no key")
             yield row
 
     def rewrite(self, rows: Iterator[Row]) -> None:

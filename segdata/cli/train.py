@@ -19,7 +19,8 @@ def train(
             "-d",
             metavar="DATASET[,OPTION=VALUE...]",
             help="Data set to train on, with weight=NUMBER, who=persons|everyone|dominant (whom its masks hold), "
-            "leave_out=FILE (keys, one a line) or void=VALUE; repeatable.",
+            "leave_out=FILE (keys, one a line), others=FILE (keys of photos whose masks lack other persons) or "
+            "void=VALUE; repeatable.",
         ),
     ],
     out: Annotated[str, typer.Option("--out", "-o", metavar="RUN", help="Folder of the run, made if needed.")],

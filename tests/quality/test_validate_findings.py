@@ -11,10 +11,10 @@ from segdata.quality.validate.findings import (
     KindCount,
     Tally,
     finding_of,
-    pixels,
     table_of_kinds,
 )
 from segdata.sample import encode
+from segdata.wording import amount
 
 
 def test_a_finding_has_the_words_of_its_fault_and_the_severity_of_its_kind():
@@ -45,7 +45,7 @@ def test_a_line_of_findings_leaves_out_what_there_is_not():
     ("count", "text"), [(0, "0 pixels"), (1, "1 pixel"), (2, "2 pixels"), (1234567, "1,234,567 pixels")]
 )
 def test_pixels_are_counted_in_words(count, text):
-    assert pixels(count) == text
+    assert amount(count, "pixel") == text
 
 
 def finding(code="speck", key=None, *, mendable=False, message=""):

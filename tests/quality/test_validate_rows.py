@@ -308,7 +308,7 @@ def test_the_place_and_id_of_a_person_are_given(tmp_path):
 def test_a_row_that_cannot_be_read_is_named_by_its_line(tmp_path):
     checked = CheckSample(str(tmp_path), "rows")((12, b'{"width": 3}'))
     assert [finding.message for finding in checked.findings] == [
-        "line 12 cannot be read (it has no key and no file_name)"
+        "line 12 cannot be read (it needs a key that is text, or a file_name and no key)"
     ]
     assert checked.facts is None
 

@@ -75,7 +75,7 @@ def key_in(row: Row) -> str:
     if key is None and isinstance(row.get(_PHOTO), str):
         return key_of(row[_PHOTO]).removeprefix("images/")
     if not isinstance(key, str):
-        raise SampleError("bad-row", "it has no key and no file_name")
+        raise SampleError("bad-row", "it needs a key that is text, or a file_name and no key")
     key_of(key)
     return key
 
