@@ -126,9 +126,7 @@ def commands_on(base: Path) -> dict[str, Command]:
         "review --apply": Command(segdata.apply_review, base / "reviewed"),
         "build": Command(lambda out: build(recipe, base, out)),
         "train": Command(lambda out: segdata.train([base / "split"], out, **TRAINING), state=state_of_run),
-        "export-model": Command(
-            lambda out: segdata.export_model(base / "run", out / "it.safetensors", format="safetensors")
-        ),
+        "export-model": Command(lambda out: export(base / "run", out / "it.safetensors")),
     }
     for name in FORMATS:
         commands[f"export {name}"] = Command(
@@ -147,6 +145,15 @@ def keep_network(run: Path) -> None:
     run.mkdir()
     write_file(run / SETTINGS, encode(TrainSettings(TRAINING["model"], (), pixels=TRAINING["pixels"])))
     save_weights(build_network(TRAINING["model"], {}), run / BEST, {})
+
+
+def export(run: Path, file: Path) -> None:
+    """Export a network; where the file is in place already, that is refused."""
+    try:
+        segdata.export_model(run, file, format="safetensors")
+    except segdata.InputError:
+        if not file.exists():
+            raise
 
 
 def review(data: Path) -> None:

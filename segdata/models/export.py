@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -15,7 +16,7 @@ from segdata.dataset import Row, open_rows
 from segdata.demo.photos import PHOTOS, Photo, read_photo
 from segdata.domains import DOMAINS
 from segdata.errors import InputError, SegdataError
-from segdata.files import part_of, read_file, write_file
+from segdata.files import put_in_place, read_file, write_file
 from segdata.models.model_file import ModelFacts, add_facts, read_facts
 from segdata.models.probability import sigmoid
 from segdata.models.settings import TrainSettings
@@ -122,10 +123,10 @@ def export_model(
         shape = program_shape(settings.pixels)  # which it takes alone: other photos would be seen squeezed by it alone
         comparison = [partial(_in_shape, read, shape) for read in comparison]
     facts = ModelFacts(name or out.stem, WHO, settings.pixels, threshold, licence, fourth)
-    part = part_of(out)
     order = _Order(network, settings, facts, calibration, progress)
-    try:
-        predict = _FORMATS[format](order, part)
+    with TemporaryDirectory(prefix="segdata-", ignore_cleanup_errors=True) as folder:
+        made = Path(folder, out.name)
+        predict = _FORMATS[format](order, made)
         found = compare(partial(_by_torch, network, settings.pixels), predict, comparison, threshold, progress)
         least = BOUNDS[format] if bound is None else bound
         if found.pooled_iou < least:
@@ -134,10 +135,9 @@ def export_model(
                 f"{least:g}",
                 "give other --photos, or a lower --bound",
             )
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
-    data = out.read_bytes()
+        data = made.read_bytes()
+    with put_in_place(out) as part:
+        part.write_bytes(data)
     stated = read_facts(data, str(out)).sha256 if format.startswith("onnx") else None
     return Export(str(out), format, len(data), stated, least, found)
 
