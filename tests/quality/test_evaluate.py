@@ -8,9 +8,10 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
+from heard import Heard, Losing
 
 from segdata.dataset import write_lines
-from segdata.engine import Inline, Lost, Processes
+from segdata.engine import Processes
 from segdata.errors import InputError
 from segdata.files import write_file
 from segdata.pixels import decode_mask, decode_probability, encode_png
@@ -351,28 +352,6 @@ def test_predictors_are_compared_on_the_samples_that_both_have(tmp_path):
 # Words, numbers and what progress hears
 
 
-class Heard:
-    """Progress that keeps what it hears."""
-
-    def __init__(self):
-        self.begun, self.advanced = [], []
-
-    def begin(self, step, total):
-        self.begun.append((step, total))
-        self.advanced.append(0)
-
-    def advance(self):
-        self.advanced[-1] += 1
-
-
-class Losing(Inline):
-    """An engine whose workers end on the first task."""
-
-    def map(self, function, tasks):
-        for number, task in enumerate(tasks):
-            yield function(task) if number else Lost(task)
-
-
 def test_progress_hears_of_each_pair_and_of_each_pass(tmp_path):
     preds, gt = (masks(tmp_path / name, a=PERSON, b=PERSON, c=HALF) for name in ("preds", "gt"))
     for options, begun in (
@@ -388,7 +367,7 @@ def test_progress_hears_of_each_pair_and_of_each_pass(tmp_path):
 def test_a_pair_that_ends_its_process_is_a_failure_and_the_others_are_scored(tmp_path):
     preds, gt = (masks(tmp_path / name, a=PERSON, b=PERSON, c=HALF) for name in ("preds", "gt"))
     for options in ({}, {"threshold": "sweep"}):
-        found = evaluate(preds, gt, engine=Losing(), **options)
+        found = evaluate(preds, gt, engine=Losing(0), **options)
         assert [sample.key for sample in found.samples] == ["b", "c"]
         [failure] = found.failures
         assert (failure.key, failure.code) == ("a", "worker-died")

@@ -1,13 +1,11 @@
 """What a check gives as a whole: totals, what is left, the file of findings, and samples that end their process."""
 
 import json
-from collections.abc import Callable, Generator, Iterable
-from typing import Any
 
 import numpy as np
 import pytest
+from heard import Heard, Losing
 
-from segdata.engine import Inline, Lost
 from segdata.errors import InputError
 from segdata.files import write_file
 from segdata.pixels import encode_png
@@ -15,31 +13,6 @@ from segdata.quality.validate import Validation, validate
 from segdata.sample import encode
 
 SQUARE = [10, 10, 30, 10, 30, 30, 10, 30]
-
-
-class Heard:
-    """Progress that keeps what it hears."""
-
-    def __init__(self):
-        self.begun, self.advanced = [], []
-
-    def begin(self, step, total):
-        self.begun.append((step, total))
-        self.advanced.append(0)
-
-    def advance(self):
-        self.advanced[-1] += 1
-
-
-class Losing(Inline):
-    """An engine whose workers end on one of the tasks."""
-
-    def __init__(self, lost: int) -> None:
-        self.lost = lost
-
-    def map(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Generator[Any, None, None]:
-        for number, task in enumerate(tasks):
-            yield Lost(task) if number == self.lost else function(task)
 
 
 @pytest.fixture
